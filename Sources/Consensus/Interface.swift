@@ -1,0 +1,166 @@
+package import Model
+
+/// A leader's period of office (Raft §5.1). Grows; 0 before the first election.
+package typealias Term = UInt64
+/// A place in the log, from 1.
+package typealias LogIndex = UInt64
+
+/// One entry of the replicated log.
+package struct Entry: Equatable, Sendable {
+    package enum Payload: Equatable, Sendable {
+        /// The entry that a new leader commits first (§8).
+        case empty
+        /// A batch of commands of the state machine.
+        case data([UInt8])
+        /// The members of the group from this entry on, as soon as it is in the log (§6, single-server change).
+        case configuration(Configuration)
+    }
+
+    package var term: Term
+    package var index: LogIndex
+    package var payload: Payload
+
+    package init(term: Term, index: LogIndex, payload: Payload) {
+        self.term = term
+        self.index = index
+        self.payload = payload
+    }
+}
+
+/// Who takes part in the group.
+package struct Configuration: Equatable, Sendable {
+    /// Vote and count for commitment. Sorted.
+    package var voters: [NodeID]
+    /// Receive the log but neither vote nor count. Sorted.
+    package var learners: [NodeID]
+
+    package init(voters: [NodeID], learners: [NodeID]) {
+        self.voters = voters.sorted()
+        self.learners = learners.sorted()
+    }
+}
+
+/// What must be on disk before a promise is given (§5.2, figure 2 "Persistent state").
+package struct HardState: Equatable, Sendable {
+    package var term: Term
+    package var vote: NodeID?
+
+    package init(term: Term, vote: NodeID?) {
+        self.term = term
+        self.vote = vote
+    }
+}
+
+/// The last entry that a snapshot contains, and the group as of it (§7).
+package struct SnapshotMark: Equatable, Sendable {
+    package var index: LogIndex
+    package var term: Term
+    package var configuration: Configuration
+
+    package init(index: LogIndex, term: Term, configuration: Configuration) {
+        self.index = index
+        self.term = term
+        self.configuration = configuration
+    }
+}
+
+/// What the shell tells the core. `Raft.step` takes one together with the monotonic time in nanoseconds.
+package enum Event: Sendable {
+    /// Time has passed; called at least every `Timing.tick`.
+    case tick
+    case received(Message, from: NodeID)
+    /// Append a batch; answered by `.accepted` or `.refused` with the same token.
+    case propose([UInt8], token: UInt64)
+    /// Add or remove one voter or learner; refused while an earlier change is uncommitted or if it differs in more than one server.
+    case changeConfiguration(Configuration, token: UInt64)
+    /// Ask for a linearizable read (§8; dissertation §6.4): answered by `.readable` or `.refused`. Costs no message while the leader's lease holds.
+    case read(token: UInt64)
+    /// What `.persist` with this token carried is durable.
+    case persisted(token: UInt64)
+    /// The state machine contains everything up to `index`, durably enough that entries up to `mark.index` may go (§7).
+    case compacted(SnapshotMark)
+    /// A snapshot that arrived outside the core is installed and durable.
+    case snapshotInstalled(SnapshotMark)
+    /// The transfer that `.sendSnapshot` asked for has ended.
+    case snapshotSent(to: NodeID, mark: SnapshotMark, succeeded: Bool)
+    /// Hand leadership over (dissertation §3.10).
+    case transferLeadership(to: NodeID)
+}
+
+/// What the core tells the shell to do, in this order. Everything may be done at once: whatever depends on the disk is told only after
+/// `.persisted`.
+package enum Effect: Equatable, Sendable {
+    /// Write to the journal and sync; then step `.persisted(token)`. Entries replace everything in the log from the first one's index on.
+    case persist(HardState?, [Entry], token: UInt64)
+    case send(Message, to: NodeID)
+    /// Apply these, in order; each index is told once.
+    case commit([Entry])
+    case accepted(token: UInt64, index: LogIndex, term: Term)
+    /// Not leader, or leadership was lost before an answer. `leader` is who may know better. A refused proposal that was `.accepted` before
+    /// may still be committed.
+    case refused(token: UInt64, leader: NodeID?)
+    /// A read may be answered once the state machine has applied up to `index`.
+    case readable(token: UInt64, index: LogIndex)
+    /// This server leads now; commands may be proposed. Its state is up to date once the term's empty entry is committed.
+    case becameLeader(Term)
+    /// This server does not lead (any more); `leader` is the one it follows, if known.
+    case follows(leader: NodeID?, term: Term)
+    /// `to` needs entries that are gone: send it a snapshot of the state machine (§7) outside the core, then step `.snapshotSent`.
+    case sendSnapshot(to: NodeID)
+    /// A configuration entry is in the log (or was taken back); in force from now on.
+    case configuration(Configuration)
+}
+
+/// Timeouts in nanoseconds.
+package struct Timing: Equatable, Sendable {
+    package var tick: UInt64
+    package var heartbeat: UInt64
+    /// A follower waits between this and twice this for a heartbeat.
+    package var election: UInt64
+
+    package init(tick: UInt64, heartbeat: UInt64, election: UInt64) {
+        self.tick = tick
+        self.heartbeat = heartbeat
+        self.election = election
+    }
+
+    package static let standard = Timing(tick: 50_000_000, heartbeat: 150_000_000, election: 750_000_000)
+}
+
+/// A message between servers; byte layout by `ByteCodable`. The cases are the core's own business; the shell only carries them.
+package struct Message: Equatable, Sendable {
+    package var term: Term
+    package var kind: Kind
+
+    package enum Kind: Equatable, Sendable {
+        /// `preVote`: asks without raising the term (dissertation §9.6). `transfer`: the sender was told to take over, so a lease does not stop the vote.
+        case requestVote(lastIndex: LogIndex, lastTerm: Term, preVote: Bool, transfer: Bool)
+        case vote(granted: Bool, preVote: Bool)
+        /// `probe` is the sender's `now`, returned by the answer: it dates the leader's lease.
+        case append(previousIndex: LogIndex, previousTerm: Term, entries: [Entry], commit: LogIndex, probe: UInt64)
+        /// `index`: the last entry known to match (success), or where to try next (failure).
+        case appended(success: Bool, index: LogIndex, probe: UInt64)
+        /// Start an election at once (leadership transfer).
+        case timeoutNow
+    }
+
+    package init(term: Term, kind: Kind) {
+        self.term = term
+        self.kind = kind
+    }
+}
+
+/// What a server starts from after a restart.
+package struct Restored: Equatable, Sendable {
+    package var hardState: HardState
+    /// What the state machine's snapshot contains; index 0 and an empty group for a server that knows nothing yet.
+    package var snapshot: SnapshotMark
+    /// The entries after the snapshot, without gaps.
+    package var entries: [Entry]
+
+    package init(hardState: HardState, snapshot: SnapshotMark, entries: [Entry]) {
+        self.hardState = hardState
+        self.snapshot = snapshot
+        self.entries = entries
+    }
+}

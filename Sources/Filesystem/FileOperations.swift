@@ -1,0 +1,158 @@
+package import Bytes
+package import Model
+package import Namespace
+package import Runtime
+
+/// Files as users see them: what an adapter such as FUSE calls. All methods run on the loop; they throw errno values.
+@LoopActor
+package protocol FileOperations: AnyObject, Sendable {
+    func lookup(_ parent: InodeID, _ name: [UInt8]) async throws(Errno) -> EntryReply
+    /// The kernel drops `count` lookups of an inode.
+    func forget(_ inode: InodeID, count: UInt64)
+    func attributes(_ inode: InodeID) async throws(Errno) -> AttributesReply
+    /// `size` is truncate(2); `handle` is the open file it came through, if any.
+    func setAttributes(_ inode: InodeID, _ change: AttributeChange, size: UInt64?, handle: UInt64?) async throws(Errno) -> AttributesReply
+    func readSymlink(_ inode: InodeID) async throws(Errno) -> [UInt8]
+    func makeSymlink(_ parent: InodeID, _ name: [UInt8], target: [UInt8], _ caller: Caller) async throws(Errno) -> EntryReply
+    func makeNode(_ parent: InodeID, _ name: [UInt8], kind: FileKind, mode: UInt16, device: UInt32, _ caller: Caller) async throws(Errno) -> EntryReply
+    func makeDirectory(_ parent: InodeID, _ name: [UInt8], mode: UInt16, _ caller: Caller) async throws(Errno) -> EntryReply
+    func unlink(_ parent: InodeID, _ name: [UInt8]) async throws(Errno)
+    func removeDirectory(_ parent: InodeID, _ name: [UInt8]) async throws(Errno)
+    func rename(_ parent: InodeID, _ name: [UInt8], to newParent: InodeID, _ newName: [UInt8], mode: RenameMode) async throws(Errno)
+    func link(_ inode: InodeID, to parent: InodeID, _ name: [UInt8]) async throws(Errno) -> EntryReply
+
+    /// `flags` are open(2)'s: O_ACCMODE, O_APPEND, O_TRUNC, O_SYNC, O_DSYNC, O_DIRECT count here.
+    func open(_ inode: InodeID, flags: Int32) async throws(Errno) -> OpenReply
+    func create(_ parent: InodeID, _ name: [UInt8], mode: UInt16, flags: Int32, _ caller: Caller) async throws(Errno) -> (EntryReply, OpenReply)
+    /// Up to `count` bytes as slices to be sent one after another; shorter only at the end of the file.
+    func read(_ inode: InodeID, handle: UInt64, offset: UInt64, count: Int) async throws(Errno) -> [Slice]
+    /// Returns the number of bytes taken, always all of them.
+    func write(_ inode: InodeID, handle: UInt64, offset: UInt64, _ content: Slice) async throws(Errno) -> Int
+    /// close(2) of one descriptor: reports errors of earlier background writes.
+    func flush(_ inode: InodeID, handle: UInt64) async throws(Errno)
+    func release(_ inode: InodeID, handle: UInt64) async
+    func sync(_ inode: InodeID, handle: UInt64, dataOnly: Bool) async throws(Errno)
+    func allocate(_ inode: InodeID, handle: UInt64, mode: Int32, offset: UInt64, length: UInt64) async throws(Errno)
+    /// lseek(2) with SEEK_DATA (3) or SEEK_HOLE (4).
+    func seek(_ inode: InodeID, handle: UInt64, offset: UInt64, whence: Int32) async throws(Errno) -> UInt64
+    func copyRange(
+        from source: InodeID, handle: UInt64, offset: UInt64, to target: InodeID, targetHandle: UInt64, targetOffset: UInt64, count: Int
+    ) async throws(Errno) -> Int
+
+    func openDirectory(_ inode: InodeID) async throws(Errno) -> UInt64
+    /// Entries from `position` on (0: the start), "." and ".." included; each carries the position after it. The adapter takes as many as fit and
+    /// asks again. A snapshot per handle: no entry twice, none lost. With `plus` the adapter tells by `retain` which ones it handed to the kernel.
+    func readDirectory(_ inode: InodeID, handle: UInt64, position: UInt64, plus: Bool) async throws(Errno) -> [DirectoryItem]
+    func retain(_ inode: InodeID)
+    func releaseDirectory(_ inode: InodeID, handle: UInt64) async
+    func syncDirectory(_ inode: InodeID) async throws(Errno)
+
+    func statistics() async throws(Errno) -> FilesystemStatistics
+    func setXattr(_ inode: InodeID, name: [UInt8], value: [UInt8], mode: XattrMode) async throws(Errno)
+    func xattr(_ inode: InodeID, name: [UInt8]) async throws(Errno) -> [UInt8]
+    func xattrNames(_ inode: InodeID) async throws(Errno) -> [[UInt8]]
+    func removeXattr(_ inode: InodeID, name: [UInt8]) async throws(Errno)
+
+    /// Flushes everything (sync(2), unmount).
+    func syncAll() async throws(Errno)
+    /// Told before an adapter's kernel caches must go: see `KernelCache`.
+    var kernelCache: (any KernelCache)? { get set }
+}
+
+/// The kernel's caches of a mount, to be told about changes made elsewhere.
+@LoopActor
+package protocol KernelCache: AnyObject, Sendable {
+    /// Returns when cached attributes and pages of the inode are gone. Must not be awaited by an operation that holds a page lock.
+    func invalidate(_ inode: InodeID) async
+    /// Returns when cached entries of the directory, absent ones included, will be looked up again.
+    func invalidateEntries(of directory: InodeID, names: [Name]) async
+}
+
+/// Who asks, from the kernel.
+package struct Caller: Equatable, Sendable {
+    package var uid: UInt32
+    package var gid: UInt32
+
+    package init(uid: UInt32, gid: UInt32) {
+        self.uid = uid
+        self.gid = gid
+    }
+}
+
+/// A system error number, errno(3).
+package struct Errno: Error, Equatable, Sendable, RawRepresentable {
+    package let rawValue: Int32
+    package init(rawValue: Int32) { self.rawValue = rawValue }
+}
+
+package struct AttributesReply: Equatable, Sendable {
+    package var attributes: Attributes
+    /// Nanoseconds for which the kernel may use them without asking; 0: not at all.
+    package var validity: UInt64
+
+    package init(attributes: Attributes, validity: UInt64) {
+        self.attributes = attributes
+        self.validity = validity
+    }
+}
+
+package struct EntryReply: Equatable, Sendable {
+    package var attributes: Attributes
+    /// Nanoseconds for which the kernel may use the attributes without asking.
+    package var attributesValidity: UInt64
+    /// Nanoseconds for which the kernel may use the name without asking.
+    package var entryValidity: UInt64
+
+    package init(attributes: Attributes, attributesValidity: UInt64, entryValidity: UInt64) {
+        self.attributes = attributes
+        self.attributesValidity = attributesValidity
+        self.entryValidity = entryValidity
+    }
+}
+
+package struct OpenReply: Equatable, Sendable {
+    package var handle: UInt64
+    /// The kernel's pages of this file are still right.
+    package var keepCache: Bool
+    /// The kernel must not cache pages of this file.
+    package var direct: Bool
+
+    package init(handle: UInt64, keepCache: Bool, direct: Bool) {
+        self.handle = handle
+        self.keepCache = keepCache
+        self.direct = direct
+    }
+}
+
+package struct DirectoryItem: Equatable, Sendable {
+    package var name: [UInt8]
+    package var inode: InodeID
+    package var kind: FileKind
+    /// The position after this entry.
+    package var next: UInt64
+    /// With `plus`: the attributes, unless they are not known without asking another session.
+    package var entry: EntryReply?
+
+    package init(name: [UInt8], inode: InodeID, kind: FileKind, next: UInt64, entry: EntryReply?) {
+        self.name = name
+        self.inode = inode
+        self.kind = kind
+        self.next = next
+        self.entry = entry
+    }
+}
+
+/// For statfs(2). Bytes are of content: what may still be written, replication taken into account.
+package struct FilesystemStatistics: Equatable, Sendable {
+    package var blockSize: UInt32
+    package var totalBytes: UInt64
+    package var freeBytes: UInt64
+    package var inodes: UInt64
+
+    package init(blockSize: UInt32, totalBytes: UInt64, freeBytes: UInt64, inodes: UInt64) {
+        self.blockSize = blockSize
+        self.totalBytes = totalBytes
+        self.freeBytes = freeBytes
+        self.inodes = inodes
+    }
+}

@@ -1,0 +1,49 @@
+package import Model
+
+/// Every request that one process may send to another. The number is on the wire and never used again for another meaning.
+package enum RequestKind: UInt16, CaseIterable, Sendable {
+    // Consensus
+    case raft = 1
+    // Metadata, from mounts and other clients
+    case metadataSessionOpen = 16
+    case metadataSessionRenew = 17
+    case metadataSessionClose = 18
+    case metadataQuery = 19
+    case metadataCommand = 20
+    case metadataLease = 21
+    /// From the leader to a session: give a lease back.
+    case metadataRecall = 22
+    // Blocks
+    case blockPut = 32
+    case blockReplicate = 33
+    case blockGet = 34
+    case blockProbe = 35
+    case blockDelete = 36
+    case blockList = 37
+    case blockCheck = 38
+    case blockPullFrom = 39
+    // Membership and cluster
+    case probe = 48
+    case status = 49
+    case clusterView = 50
+    case metadataScan = 51
+    case clusterChange = 52
+    case tokenCreate = 53
+    case join = 54
+    case shutdown = 55
+
+    /// Who may send it; everybody else is refused. This is the one table of permissions: default deny.
+    package var allowed: [Role] {
+        switch self {
+        case .raft, .blockReplicate, .blockDelete: [.node]
+        case .metadataRecall, .probe: [.node]
+        case .metadataSessionOpen, .metadataSessionRenew, .metadataSessionClose, .metadataQuery, .metadataCommand, .metadataLease:
+            [.mount, .administrator, .node]
+        case .blockPut, .blockGet, .blockProbe: [.mount, .administrator, .node]
+        case .status, .clusterView: [.mount, .administrator, .node]
+        case .blockList, .blockCheck, .blockPullFrom, .metadataScan, .clusterChange: [.administrator, .node]
+        case .tokenCreate, .shutdown: [.administrator]
+        case .join: [.anonymous]
+        }
+    }
+}

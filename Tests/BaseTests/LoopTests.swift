@@ -1,0 +1,21 @@
+import Runtime
+import Testing
+
+@Suite struct LoopTests {
+    @Test @LoopActor func jobsRunOnTheLoop() async {
+        #expect(EventLoop.shared.isCurrent)
+        let value = await Task { @LoopActor in EventLoop.shared.isCurrent }.value
+        #expect(value)
+        await Task.yield()
+        #expect(EventLoop.shared.isCurrent)
+        LoopActor.assumeIsolated { #expect(EventLoop.shared.isCurrent) }
+    }
+
+    @Test func isolationFromOutside() async {
+        #expect(!EventLoop.shared.isCurrent)
+        let there = await LoopTests.here()
+        #expect(there)
+    }
+
+    @LoopActor static func here() -> Bool { EventLoop.shared.isCurrent }
+}
