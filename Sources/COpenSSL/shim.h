@@ -25,4 +25,9 @@ static inline EVP_PKEY *_Nullable COpenSSL_EVP_EC_gen(const char *_Nonnull curve
     return EVP_EC_gen(curve);
 }
 
+/// The bytes that a memory BIO holds; valid until it is written to or freed.
+static inline long COpenSSL_BIO_get_mem_data(BIO *_Nonnull bio, char *_Nullable *_Nonnull bytes) {
+    return BIO_get_mem_data(bio, bytes);
+}
+
 #endif

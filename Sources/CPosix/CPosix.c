@@ -5,6 +5,7 @@
 #include <pthread.h>
 #include <string.h>
 #include <sys/socket.h>
+#include <sys/syscall.h>
 #include <sys/uio.h>
 #include <unistd.h>
 
@@ -79,6 +80,10 @@ int CPosix_set_nonblocking(int descriptor) {
     int flags = fcntl(descriptor, F_GETFL);
     return flags < 0 ? -1 : fcntl(descriptor, F_SETFL, flags | O_NONBLOCK);
 }
+
+void CPosix_close_on_exec(int descriptor) { fcntl(descriptor, F_SETFD, FD_CLOEXEC); }
+
+int CPosix_pidfd_open(pid_t process) { return (int)syscall(SYS_pidfd_open, process, 0); }
 
 void CPosix_name_thread(const char *name) { pthread_setname_np(pthread_self(), name); }
 

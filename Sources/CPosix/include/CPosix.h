@@ -21,6 +21,12 @@ int CPosix_fallocate(int descriptor, int keep_size, off_t offset, off_t length);
 /// fcntl(2) F_SETFL: O_NONBLOCK on.
 int CPosix_set_nonblocking(int descriptor);
 
+/// fcntl(2) F_SETFD: FD_CLOEXEC on.
+void CPosix_close_on_exec(int descriptor);
+
+/// pidfd_open(2).
+int CPosix_pidfd_open(pid_t process);
+
 /// pthread_setname_np(3) for the calling thread; at most 15 bytes.
 void CPosix_name_thread(const char *_Nonnull name);
 

@@ -1,0 +1,12 @@
+/// All subcommands, in the order of the overview.
+enum CommandTable {
+    static let all: [Command] = [
+        InitCommand.command, VersionCommand.command, UnmountCommand.command, DownCommand.command,
+    ]
+
+    /// The command that `words` begin with; two-word names win.
+    static func find(_ words: [String]) -> Command? {
+        let two = words.prefix(2).joined(separator: " ")
+        return all.first { $0.name == two } ?? all.first { $0.name == words.first }
+    }
+}

@@ -1,0 +1,51 @@
+import Daemon
+import Glibc
+
+/// `dhtfs unmount`.
+enum UnmountCommand {
+    static let command = Command(
+        name: "unmount", summary: "write back everything and unmount", operands: ["MOUNTPOINT"],
+        flags: [Flag("--lazy", nil, "detach even if files are open; they stay usable until they are closed")], run: run)
+
+    private static func run(_ arguments: Arguments) async throws(DaemonError) -> Int32 {
+        let path = LocalFile.absolute(arguments.operands[0])
+        try unmount(path, lazy: arguments.isOn("--lazy"))
+        return 0
+    }
+
+    /// - Throws: `.system` if `path` is no mount of dhtfs or is busy.
+    static func unmount(_ path: String, lazy: Bool) throws(DaemonError) {
+        guard let entry = MountTable.entry(at: path) else { throw DaemonError(.system, "\(path) is not mounted") }
+        guard entry.type == "fuse.dhtfs" else { throw DaemonError(.system, "\(path) is a mount of \(entry.type), not of dhtfs") }
+        // umount2(2) of a FUSE mount waits for the server's answer to FLUSH and DESTROY, so all is written back when it returns.
+        if umount2(path, lazy ? Int32(MNT_DETACH.rawValue) : 0) == 0 { return }
+        let reason = errno
+        guard reason == EBUSY else { throw DaemonError(.system, "cannot unmount \(path): \(String(cString: strerror(reason)))") }
+        throw DaemonError(.system, "\(path) is in use; leave it (cd, open files; `fuser -vm \(path)` names them) or add --lazy")
+    }
+}
+
+/// The mounts of this machine (proc(5), /proc/self/mounts).
+enum MountTable {
+    struct Entry {
+        var source: String
+        var path: String
+        var type: String
+    }
+
+    /// The topmost mount at exactly this path.
+    static func entry(at path: String) -> Entry? { all().last { $0.path == path } }
+
+    static func all() -> [Entry] {
+        guard let file = setmntent("/proc/self/mounts", "r") else { return [] }
+        defer { endmntent(file) }
+        var entries: [Entry] = []
+        while let entry = getmntent(file) {
+            entries.append(
+                Entry(
+                    source: String(cString: entry.pointee.mnt_fsname), path: String(cString: entry.pointee.mnt_dir),
+                    type: String(cString: entry.pointee.mnt_type)))
+        }
+        return entries
+    }
+}
