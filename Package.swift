@@ -65,7 +65,7 @@ let package = Package(
             ["Bytes", "Model", "Digest", "Runtime", "Telemetry", "Wire", "Ring", "Consensus", "Namespace", "OrderedStore", "Journal", "Transport"]),
         module(
             "Blocks",
-            ["Bytes", "Model", "Digest", "Runtime", "Telemetry", "Wire", "Ring", "OrderedStore", "BlockStore", "Transport"]),
+            ["Bytes", "Model", "Digest", "Runtime", "Telemetry", "Wire", "Ring", "Membership", "OrderedStore", "BlockStore", "Transport"]),
 
         // Layer 4: files
         module("Filesystem", ["Bytes", "Model", "Digest", "Runtime", "Telemetry", "Namespace", "Metadata", "Blocks"]),
