@@ -106,8 +106,9 @@ package struct Membership: Sendable {
             if round.isEmpty {
                 if refilled { break }
                 refilled = true
-                round = table.keys.sorted()
-                shuffle(&round)
+                var next = table.keys.sorted()
+                shuffle(&next)
+                round = next
             }
             guard let node = round.popLast() else { break }
             if !chosen.contains(node) { chosen.append(node) }
