@@ -121,6 +121,7 @@ let package = Package(
                 "TestSupport",
             ]),
         tests("DaemonTests", ["Bytes", "Model", "Runtime", "Credentials", "Daemon"]),
+        tests("TidyTests", []),
         .target(
             name: "TestSupport", dependencies: ["Bytes", "Model", "OrderedStore", "Runtime", "Telemetry"], path: "Tests/TestSupport",
             swiftSettings: strict),

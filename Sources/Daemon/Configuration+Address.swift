@@ -8,7 +8,8 @@ extension Configuration {
         guard socketPath.utf8.count <= 107 else {
             throw DaemonError(.usage, "\(socketPath) is longer than the 107 bytes of a Unix socket's path; use a shorter --data")
         }
-        let reachable = advertise ?? HostPort(host: isWildcard ? try Self.hostName() : listen.host, port: listen.port)
+        let own = HostPort(host: isWildcard ? try Self.hostName() : listen.host, port: listen.port)
+        let reachable = advertise ?? own
         return NodeAddress(host: reachable.host, port: reachable.port, machine: machine ?? Self.machineIdentifier(), socketPath: socketPath)
     }
 

@@ -25,11 +25,11 @@ package enum LocalFile {
         }
     }
 
-    /// Replaces a file so that a crash leaves the old or the new content: a new file is written and synced, renamed over the old one, and the directory
+    /// Replaces a file (mode 0600) so that a crash leaves the old or the new content: a new file is written and synced, renamed over the old one, and the directory
     /// is synced.
-    package static func write(_ content: [UInt8], to path: String, mode: mode_t = 0o600) throws(DaemonError) {
+    package static func write(_ content: [UInt8], to path: String) throws(DaemonError) {
         let temporary = "\(path).\(getpid()).new"
-        let descriptor = CPosix_open(temporary, O_WRONLY | O_CREAT | O_TRUNC, mode)
+        let descriptor = CPosix_open(temporary, O_WRONLY | O_CREAT | O_TRUNC, 0o600)
         guard descriptor >= 0 else { throw systemError("cannot write \(path)") }
         var offset = 0
         while offset < content.count {

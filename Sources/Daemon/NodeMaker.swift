@@ -1,6 +1,6 @@
 import Bytes
+import CPosix
 package import Credentials
-import Glibc
 package import Model
 import Ring
 
@@ -58,8 +58,8 @@ package enum NodeMaker {
     package static func draw() throws(DaemonError) -> UInt64 {
         var value: UInt64 = 0
         while value == 0 {
-            let count = withUnsafeMutableBytes(of: &value) { getrandom($0.baseAddress, $0.count, 0) }
-            if count < 0 && errno != EINTR { throw systemError("no randomness") }
+            let drawn = withUnsafeMutablePointer(to: &value) { CPosix_random($0, MemoryLayout<UInt64>.size) }
+            guard drawn == 0 else { throw systemError("no randomness") }
         }
         return value
     }
