@@ -112,14 +112,12 @@ extension BlockService {
     /// Has every daemon of every known layout forget blocks. The caller made sure before that nothing refers to them.
     /// - Returns: the daemons that did not confirm; empty if the blocks are gone everywhere. To be asked again later.
     package func deleteEverywhere(_ keys: [BlockKey]) async -> [NodeID] {
-        await withTaskGroup(of: NodeID?.self) { group in
-            for target in layouts.rings.nodes {
-                group.addTask { @LoopActor in await self.delete(keys, on: target) ? nil : target }
-            }
-            var silent: [NodeID] = []
-            for await target in group { if let target { silent.append(target) } }
-            return silent.sorted()
+        let asked = layouts.rings.nodes.map { target in
+            (node: target, task: Task { @LoopActor in await self.delete(keys, on: target) })
         }
+        var silent: [NodeID] = []
+        for (node, task) in asked where await !task.value { silent.append(node) }
+        return silent
     }
 
     private func delete(_ keys: [BlockKey], on target: NodeID) async -> Bool {

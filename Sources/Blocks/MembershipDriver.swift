@@ -119,16 +119,13 @@ package final class MembershipDriver: Sendable {
 
     /// Whether any of `helpers` gets an answer of `target`.
     private func probe(_ target: NodeID, through helpers: [NodeID]) async -> Bool {
-        await withTaskGroup(of: Bool.self) { group in
-            for helper in helpers {
-                group.addTask { @LoopActor in
-                    // The helper needs an interval for its own probe.
-                    await self.ask(helper, ProbeRequest(target: target), timeout: 2 * self.configuration.probeInterval)?.isAlive ?? false
-                }
-            }
-            for await isAlive in group where isAlive { return true }
-            return false
+        // The helper needs an interval for its own probe.
+        let timeout = 2 * configuration.probeInterval
+        let asked = helpers.map { helper in
+            Task { @LoopActor in await self.ask(helper, ProbeRequest(target: target), timeout: timeout)?.isAlive ?? false }
         }
+        for task in asked where await task.value { return true }
+        return false
     }
 
     private func ask(_ target: NodeID, _ request: ProbeRequest, timeout: UInt64) async -> ProbeReply? {
