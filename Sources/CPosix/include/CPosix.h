@@ -27,4 +27,13 @@ void CPosix_name_thread(const char *_Nonnull name);
 /// Peer credentials of a connected Unix socket (SO_PEERCRED, unix(7)). 0 on success.
 int CPosix_peer_credentials(int descriptor, uint32_t *_Nonnull uid, uint32_t *_Nonnull gid, int32_t *_Nonnull pid);
 
+/// A timer descriptor on CLOCK_BOOTTIME (timerfd_create(2)), non-blocking. -1 and errno on failure.
+int CPosix_timer_create(void);
+
+/// Arms a timer descriptor for the absolute time `nanoseconds` of CLOCK_BOOTTIME. 0 on success.
+int CPosix_timer_arm(int descriptor, uint64_t nanoseconds);
+
+/// Fills `bytes` from getrandom(2), going on after signals. 0 on success.
+int CPosix_random(void *_Nonnull bytes, size_t length);
+
 #endif
