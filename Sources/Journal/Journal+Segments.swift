@@ -11,14 +11,14 @@ extension Journal {
         }
     }
 
-    /// Seals the last segment and begins the next one, with room for `record`.
-    func startSegment(holding record: PendingRecord) async throws(JournalError) {
+    /// Seals the last segment and begins the next one, with room for a record of `length` bytes.
+    func startSegment(holding length: Int, urgent: Bool) async throws(JournalError) {
         while isZeroing { await zeroingEnds() }
         if let failure { throw failure }
-        let minimum = UInt64(SegmentHeader.count + record.length + RecordHead.count + 4095) & ~4095
-        guard minimum <= SegmentHeader.bytesMax else { throw JournalError(.invalid, "a record of \(record.length) bytes fits no segment") }
+        let minimum = UInt64(SegmentHeader.count + length + RecordHead.count + 4095) & ~4095
+        guard minimum <= SegmentHeader.bytesMax else { throw JournalError(.invalid, "a record of \(length) bytes fits no segment") }
         let available = try await availableBytes()
-        let usable = record.urgent ? available : available - min(available, options.reserveBytes)
+        let usable = urgent ? available : available - min(available, options.reserveBytes)
         let wanted = max(options.segmentBytes, minimum)
         // The last room of a disk is taken in smaller pieces, so that it is not all gone for one segment.
         let capacity = usable >= wanted ? wanted : max(minimum, min(wanted, usable / 2) & ~4095)

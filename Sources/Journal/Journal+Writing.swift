@@ -15,6 +15,14 @@ extension Journal {
             case .truncate(let position):
                 queue.removeFirst()
                 first.continuation.resume(returning: await truncateNow(from: position))
+            case .roll:
+                queue.removeFirst()
+                do throws(JournalError) {
+                    try await startSegment(holding: 0, urgent: true)
+                    first.continuation.resume(returning: .success(nil))
+                } catch {
+                    first.continuation.resume(returning: .failure(error))
+                }
             case .append(let record):
                 if let error = await makeRoom(for: record) {
                     queue.removeFirst()
@@ -41,7 +49,7 @@ extension Journal {
                 last.fromReserve = false
                 return nil
             }
-            try await startSegment(holding: record)
+            try await startSegment(holding: record.length, urgent: record.urgent)
             return nil
         } catch {
             return error
@@ -70,7 +78,7 @@ extension Journal {
                 total += record.length
                 wantsSync = wantsSync || record.sync
             case .sync: wantsSync = true
-            case .truncate: break collect
+            case .truncate, .roll: break collect
             }
             count += 1
         }

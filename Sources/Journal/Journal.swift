@@ -108,6 +108,14 @@ package final class Journal: Sendable {
     /// - Throws: `.invalid` if no record begins at `position`.
     package func truncate(from position: JournalPosition) async throws(JournalError) { _ = try await request(.truncate(position)) }
 
+    /// Ends the last segment and begins a new one, which may use the reserve, so that the old one can be removed.
+    package func roll() async throws(JournalError) { _ = try await request(.roll) }
+
+    /// Bytes that a record of these lengths takes in a segment.
+    package nonisolated static func recordLength(headerCount: Int, payloadCount: Int) -> Int {
+        RecordHead.length(headerCount: headerCount, payloadCount: payloadCount)
+    }
+
     private func request(_ work: Request.Work) async throws(JournalError) -> JournalAppended? {
         if let failure { throw failure }
         return try await withUnsafeContinuation {
@@ -159,6 +167,7 @@ struct Request {
         case append(PendingRecord)
         case sync
         case truncate(JournalPosition)
+        case roll
     }
 
     let work: Work
