@@ -4,7 +4,7 @@ package import Model
 
 /// What a machine needs to join a cluster once: where, whom to trust, and a secret that is good for one join.
 ///
-/// Text form: `dhtfs1:` and the hexadecimal bytes of cluster id, fingerprint of the authority's certificate (32 bytes), secret (16 bytes) and
+/// Text form: `dhtfs1:` and the hexadecimal bytes of cluster id, fingerprint of the authority's certificate (32 bytes), secret (16 bytes), node and
 /// address, then a CRC-32C that finds typing errors.
 package struct JoinToken: Equatable, Sendable {
     package static let secretBytes = 16
@@ -14,13 +14,16 @@ package struct JoinToken: Equatable, Sendable {
     package var fingerprint: [UInt8]
     /// The service keeps only its hash.
     package var secret: [UInt8]
+    /// The node to ask, which holds the authority's key.
+    package var node: NodeID
     package var host: String
     package var port: UInt16
 
-    package init(cluster: ClusterID, fingerprint: [UInt8], secret: [UInt8], host: String, port: UInt16) {
+    package init(cluster: ClusterID, fingerprint: [UInt8], secret: [UInt8], node: NodeID, host: String, port: UInt16) {
         self.cluster = cluster
         self.fingerprint = fingerprint
         self.secret = secret
+        self.node = node
         self.host = host
         self.port = port
     }
@@ -37,6 +40,7 @@ package struct JoinToken: Equatable, Sendable {
         cluster.encode(to: &writer)
         writer.raw(fingerprint)
         writer.raw(secret)
+        node.encode(to: &writer)
         writer.integer(port)
         writer.string(host)
         writer.integer(CRC32C.checksum(writer.bytes))
@@ -56,11 +60,12 @@ package struct JoinToken: Equatable, Sendable {
                 let cluster = try ClusterID(from: &reader)
                 let fingerprint = Array(try reader.take(32))
                 let secret = Array(try reader.take(Self.secretBytes))
+                let node = try NodeID(from: &reader)
                 let port = try reader.integer(UInt16.self)
                 let host = try reader.string(max: 255)
                 guard try reader.integer(UInt32.self) == CRC32C.checksum(body) else { return nil }
                 try reader.finish()
-                return JoinToken(cluster: cluster, fingerprint: fingerprint, secret: secret, host: host, port: port)
+                return JoinToken(cluster: cluster, fingerprint: fingerprint, secret: secret, node: node, host: host, port: port)
             } catch { return nil }
         }
         guard let token else { throw invalid }

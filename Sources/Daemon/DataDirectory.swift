@@ -108,13 +108,13 @@ package struct DataDirectory: Sendable {
     /// Keys and certificates of the daemon itself.
     package func nodeMaterial() throws(DaemonError) -> TLSMaterial {
         TLSMaterial(
-            authorityCertificate: try LocalFile.read(path + "/tls/ca.pem"), certificate: try secret("node.pem"), privateKey: try secret("node.key"))
+            authority: try LocalFile.read(path + "/tls/ca.pem"), certificate: try secret("node.pem"), privateKey: try secret("node.key"))
     }
 
     /// Keys and certificates of the machine's mounts and commands.
     package func mountMaterial() throws(DaemonError) -> TLSMaterial {
         TLSMaterial(
-            authorityCertificate: try LocalFile.read(path + "/tls/ca.pem"), certificate: try secret("mount.pem"), privateKey: try secret("mount.key")
+            authority: try LocalFile.read(path + "/tls/ca.pem"), certificate: try secret("mount.pem"), privateKey: try secret("mount.key")
         )
     }
 

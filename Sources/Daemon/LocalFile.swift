@@ -103,7 +103,8 @@ package enum LocalFile {
         return slash == trimmed.startIndex ? "/" : String(trimmed[..<slash])
     }
 
-    private static func syncDirectory(_ path: String) throws(DaemonError) {
+    /// Makes creations and renames in a directory durable.
+    package static func syncDirectory(_ path: String) throws(DaemonError) {
         let descriptor = CPosix_open(path, O_RDONLY | O_DIRECTORY, 0)
         guard descriptor >= 0 else { throw systemError("cannot open \(path)") }
         defer { close(descriptor) }

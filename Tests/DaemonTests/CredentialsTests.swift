@@ -4,7 +4,7 @@ import Testing
 
 @Suite struct CredentialsTests {
     private static let token = JoinToken(
-        cluster: ClusterID(rawValue: 7), fingerprint: (0..<32).map { UInt8($0) }, secret: (0..<16).map { UInt8($0) }, host: "node.example", port: 7070)
+        cluster: ClusterID(rawValue: 7), fingerprint: (0..<32).map { UInt8($0) }, secret: (0..<16).map { UInt8($0) }, node: NodeID(rawValue: 9), host: "node.example", port: 7070)
 
     @Test func tokenRoundTrip() throws {
         #expect(try JoinToken(text: Self.token.text) == Self.token)

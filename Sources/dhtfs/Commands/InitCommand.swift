@@ -36,6 +36,11 @@ struct NewNode {
     /// The text of its `node.conf`.
     var text: String
 
+    init(configuration: Configuration, text: String) {
+        self.configuration = configuration
+        self.text = text
+    }
+
     init(_ arguments: Arguments) throws(DaemonError) {
         var lines = ["# Settings of this node; Mount/dhtfs.conf of the sources explains all of them."]
         for (flag, key) in [("--listen", "listen"), ("--advertise", "advertise"), ("--machine", "machine"), ("--zone", "zone"), ("--weight", "weight")] {

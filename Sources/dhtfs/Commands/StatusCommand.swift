@@ -15,7 +15,7 @@ enum StatusCommand {
     private static func run(_ arguments: Arguments) async throws(DaemonError) -> Int32 {
         let settings = try Settings(arguments)
         let client = try ClientStack(settings)
-        let layout = client.layouts.current
+        let layout = client.layouts.current.layout
         let answers = await collect(layout.members, client)
         let leader = answers.compactMap { $0.status?.role == "leader" ? $0.status : nil }.max { $0.term < $1.term }
         let healthy = leader != nil && answers.allSatisfy { $0.status != nil }

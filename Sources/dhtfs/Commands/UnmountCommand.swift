@@ -17,8 +17,13 @@ enum UnmountCommand {
     static func unmount(_ path: String, lazy: Bool) throws(DaemonError) {
         guard let entry = MountTable.entry(at: path) else { throw DaemonError(.system, "\(path) is not mounted") }
         guard entry.type == "fuse.dhtfs" else { throw DaemonError(.system, "\(path) is a mount of \(entry.type), not of dhtfs") }
-        // umount2(2) of a FUSE mount waits for the server's answer to FLUSH and DESTROY, so all is written back when it returns.
-        if umount2(path, lazy ? Int32(MNT_DETACH.rawValue) : 0) == 0 { return }
+        let process = MountRecord.process(path)
+        if umount2(path, lazy ? Int32(MNT_DETACH.rawValue) : 0) == 0 {
+            // The kernel is done with the mount; the process ends when it has written back what it still holds. A lazy unmount lives on with its
+            // open files, so there is nothing to wait for.
+            if let process, !lazy { LocalProcess.waitForEnd(of: process, named: "dhtfs") }
+            return
+        }
         let reason = errno
         guard reason == EBUSY else { throw DaemonError(.system, "cannot unmount \(path): \(String(cString: strerror(reason)))") }
         throw DaemonError(.system, "\(path) is in use; leave it (cd, open files; `fuser -vm \(path)` names them) or add --lazy")

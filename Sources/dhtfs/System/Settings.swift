@@ -9,6 +9,11 @@ struct Settings: Sendable {
 
     static let defaultData = "/var/lib/dhtfs"
 
+    init(directories: [DataDirectory], configuration: Configuration) {
+        self.directories = directories
+        self.configuration = configuration
+    }
+
     /// Finds the data directory and reads the configuration in its order of precedence.
     init(_ arguments: Arguments) throws(DaemonError) {
         let path = Self.dataPath(arguments)

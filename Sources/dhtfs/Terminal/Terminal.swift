@@ -77,3 +77,15 @@ enum Terminal {
         return "\(tenths / 10).\(tenths % 10) %"
     }
 }
+
+extension Terminal {
+    /// A time in nanoseconds since 1970 as UTC.
+    static func time(_ nanoseconds: Int64) -> String {
+        var seconds = time_t(nanoseconds.quotientAndRemainder(dividingBy: 1_000_000_000).quotient)
+        var parts = tm()
+        gmtime_r(&seconds, &parts)
+        var text = [CChar](repeating: 0, count: 64)
+        strftime(&text, text.count, "%Y-%m-%d %H:%M:%S UTC", &parts)
+        return String(decoding: text.prefix { $0 != 0 }.map { UInt8(bitPattern: $0) }, as: UTF8.self)
+    }
+}
