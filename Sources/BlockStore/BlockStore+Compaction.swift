@@ -117,9 +117,9 @@ extension BlockStore {
     /// Copies the live ones of `records`, all in one group.
     private func copy(_ records: [JournalRecord]) async throws(BlockStoreError) {
         var failed: JournalError?
-        await withTaskGroup(of: JournalError?.self) { group in
-            for record in records { group.addTask { @LoopActor in await self.copy(record) } }
-            for await error in group { failed = failed ?? error }
+        let copies = records.map { record in Task { @LoopActor in await self.copy(record) } }
+        for copy in copies {
+            if let error = await copy.value { failed = failed ?? error }
         }
         if let failed { throw BlockStoreError(failed) }
         if let failure { throw failure }

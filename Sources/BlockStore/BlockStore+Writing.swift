@@ -73,7 +73,7 @@ extension BlockStore {
             rest = rest.dropFirst(part.count)
             var present: [BlockKey] = []
             for key in part {
-                guard try putting[key] != nil || row(key) != nil else { continue }
+                if putting[key] == nil, try row(key) == nil { continue }
                 present.append(key)
                 // Later puts must not join one whose record lies before the delete.
                 flights[key] = nil

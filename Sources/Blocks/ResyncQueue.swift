@@ -92,6 +92,8 @@ package final class ResyncQueue: Sendable {
 
     /// Tries all tasks for `node` now: it is alive again.
     package func retry(_ node: NodeID) {
+        // An attempt under way may have begun before the node was back; if it fails it says nothing.
+        for task in inProgress.keys where task.node == node { inProgress[task] = true }
         Task { @LoopActor in
             var next = ResyncRow.tablePrefix(node)
             let end = ResyncRow.tablePrefix(NodeID(rawValue: node.rawValue &+ 1))
@@ -192,7 +194,7 @@ package final class ResyncQueue: Sendable {
                 if case .failed(let cause) = outcome {
                     row.errors = min(row.errors + 1, 1 << 20)
                     row.lastCause = cause
-                    row.due = now &+ pause(afterErrors: row.errors)
+                    row.due = isWantedAgain ? now : now &+ pause(afterErrors: row.errors)
                 } else {
                     row.due = now
                 }
