@@ -1,10 +1,13 @@
 #define _GNU_SOURCE
 #include "CPosix.h"
 
+#include <errno.h>
 #include <fcntl.h>
 #include <pthread.h>
 #include <string.h>
+#include <sys/random.h>
 #include <sys/socket.h>
+#include <sys/timerfd.h>
 #include <sys/uio.h>
 #include <unistd.h>
 
@@ -89,5 +92,26 @@ int CPosix_peer_credentials(int descriptor, uint32_t *uid, uint32_t *gid, int32_
     *uid = credentials.uid;
     *gid = credentials.gid;
     *pid = credentials.pid;
+    return 0;
+}
+
+int CPosix_timer_create(void) { return timerfd_create(CLOCK_BOOTTIME, TFD_NONBLOCK | TFD_CLOEXEC); }
+
+int CPosix_timer_arm(int descriptor, uint64_t nanoseconds) {
+    struct itimerspec when = {
+        .it_value = {.tv_sec = (time_t)(nanoseconds / 1000000000u), .tv_nsec = (long)(nanoseconds % 1000000000u)},
+    };
+    return timerfd_settime(descriptor, TFD_TIMER_ABSTIME, &when, NULL);
+}
+
+int CPosix_random(void *bytes, size_t length) {
+    unsigned char *next = bytes;
+    while (length) {
+        ssize_t got = getrandom(next, length, 0);
+        if (got < 0 && errno == EINTR) continue;
+        if (got <= 0) return -1;
+        next += got;
+        length -= (size_t)got;
+    }
     return 0;
 }
