@@ -2,7 +2,9 @@ import Bytes
 import Model
 import Namespace
 import Runtime
+import Telemetry
 import Transport
+import Wire
 
 // Finding the leader, following it, and the session's life.
 extension LeaderMetadataClient {

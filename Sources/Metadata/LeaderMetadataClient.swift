@@ -1,8 +1,10 @@
+import Bytes
 package import Model
 package import Namespace
 package import Runtime
 package import Telemetry
 package import Transport
+import Wire
 
 /// A client of the metadata service that finds the leader by itself and follows it.
 ///

@@ -1,6 +1,6 @@
 package import Bytes
-package import Model
-package import Namespace
+import Model
+import Namespace
 
 /// What the requests of the metadata service carry. Decoders are total; every list has a limit.
 enum MessageLimits {

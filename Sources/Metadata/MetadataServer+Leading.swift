@@ -1,7 +1,9 @@
 import Consensus
 import Model
+import Namespace
 import OrderedStore
 import Runtime
+import Telemetry
 
 // Coming into office and leaving it.
 extension MetadataServer {

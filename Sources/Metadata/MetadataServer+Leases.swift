@@ -2,7 +2,9 @@ import Bytes
 import Model
 import Namespace
 import Runtime
+import Telemetry
 import Transport
+import Wire
 
 // Recalls, and everybody who waits for them.
 extension MetadataServer {

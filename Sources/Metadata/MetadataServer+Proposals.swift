@@ -1,7 +1,8 @@
 import Bytes
-package import Consensus
+import Consensus
 import Model
 import Namespace
+import Runtime
 import Transport
 
 // Proposals: from commands to entries of the log and back to outcomes.

@@ -1,3 +1,4 @@
+import Runtime
 import Bytes
 import Model
 import Namespace

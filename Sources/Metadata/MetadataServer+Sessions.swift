@@ -2,6 +2,7 @@ import Bytes
 import Model
 import Namespace
 import Runtime
+import Telemetry
 import Transport
 
 // Opening, renewing and closing sessions.

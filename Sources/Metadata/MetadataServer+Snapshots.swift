@@ -1,10 +1,12 @@
 import Bytes
-package import Consensus
+import Consensus
 import Model
 import Namespace
 import OrderedStore
 import Runtime
+import Telemetry
 import Transport
+import Wire
 
 // Compaction of the log, and snapshots for servers that need entries which are gone.
 extension MetadataServer {

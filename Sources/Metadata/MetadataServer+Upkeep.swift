@@ -1,5 +1,5 @@
 import Bytes
-package import Digest
+import Digest
 import Model
 import Namespace
 import OrderedStore

@@ -1,7 +1,7 @@
-package import Consensus
+import Consensus
 package import Digest
-package import Model
-package import Namespace
+import Model
+import Namespace
 import OrderedStore
 package import Runtime
 package import Telemetry

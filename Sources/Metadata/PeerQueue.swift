@@ -3,6 +3,7 @@ import Consensus
 import Model
 import Runtime
 import Transport
+import Wire
 
 /// Raft messages on their way to one other server. Never blocks: Raft bears loss, so what does not fit is dropped.
 @LoopActor
