@@ -4,6 +4,8 @@ package import Model
 package enum RequestKind: UInt16, CaseIterable, Sendable {
     // Consensus
     case raft = 1
+    /// A piece of a snapshot of the metadata state.
+    case raftSnapshot = 2
     // Metadata, from mounts and other clients
     case metadataSessionOpen = 16
     case metadataSessionRenew = 17
@@ -35,7 +37,7 @@ package enum RequestKind: UInt16, CaseIterable, Sendable {
     /// Who may send it; everybody else is refused. This is the one table of permissions: default deny.
     package var allowed: [Role] {
         switch self {
-        case .raft, .blockReplicate, .blockDelete: [.node]
+        case .raft, .raftSnapshot, .blockReplicate, .blockDelete: [.node]
         case .metadataRecall, .probe: [.node]
         case .metadataSessionOpen, .metadataSessionRenew, .metadataSessionClose, .metadataQuery, .metadataCommand, .metadataLease:
             [.mount, .administrator, .node]
