@@ -120,6 +120,7 @@ let package = Package(
                 "Bytes", "Model", "Digest", "OrderedStore", "Runtime", "Telemetry", "Ring", "Namespace", "Metadata", "Blocks", "Verification",
                 "TestSupport",
             ]),
+        tests("FuseMountTests", ["Bytes", "Model", "Runtime", "Telemetry", "Namespace", "Filesystem", "CFuse", "FuseMount"]),
         tests("DaemonTests", ["Bytes", "Model", "Runtime", "Credentials", "Daemon"]),
         tests("TidyTests", []),
         .target(
