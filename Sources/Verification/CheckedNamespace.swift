@@ -21,10 +21,12 @@ struct CheckedNamespace {
     init(_ store: MemoryStore, selected: Set<InodeID>?) throws(StoreError) {
         self.store = store
         let rows = Rows(store)
-        try store.scan(from: Table.inode.prefix, to: Table.inode.end) { _, _ in
-            inodes += 1
+        var count: UInt64 = 0
+        store.scan(from: Table.inode.prefix, to: Table.inode.end) { _, _ in
+            count += 1
             return true
         }
+        inodes = count
         var found: [BlockKey: (length: UInt32, uses: [Use])] = [:]
         try rows.forEachReference { inode, extent in
             if let selected, !selected.contains(inode) { return true }
@@ -45,8 +47,10 @@ struct CheckedNamespace {
         guard !inodes.isEmpty else { return [:] }
         let rows = Rows(store)
         try rows.forEach(from: Table.entry.prefix, to: Table.entry.end) { key, value throws(StoreError) in
-            var fields = KeyFields(key)
-            guard let parent = fields.unsigned64(), let record = try? EntryRecord(decoding: value), inodes.contains(record.inode),
+            // Table, parent (8 bytes, big-endian), name.
+            guard key.count > 9 else { return true }
+            let parent = key[1..<9].reduce(0) { $0 << 8 | UInt64($1) }
+            guard let record = try? EntryRecord(decoding: value), inodes.contains(record.inode),
                 let name = Name(Array(key.dropFirst(9)))
             else { return true }
             places[record.inode] = (InodeID(rawValue: parent), name)

@@ -1,8 +1,8 @@
 package import Blocks
 import Bytes
-package import Digest
+import Digest
 package import Model
-import Namespace
+package import Namespace
 package import OrderedStore
 package import Ring
 package import Runtime
@@ -77,7 +77,7 @@ package final class Checker {
         }
         let missing = await stillMissing(expected(namespace, present, &report))
         let corrupt = options.isDeep ? await read(namespace, present, &report) : []
-        try report(missing: missing, corrupt: corrupt, namespace, present, &report)
+        try describe(missing: missing, corrupt: corrupt, namespace, present, &report)
         if options.path == nil { try await findUnreferenced(namespace, present, &report) }
         return report
     }
@@ -178,7 +178,7 @@ package final class Checker {
     }
 
     /// Turns missing and corrupt copies into findings with the files they belong to.
-    private func report(
+    private func describe(
         missing: [NodeID: [BlockKey]], corrupt: [(node: NodeID, key: BlockKey)], _ namespace: CheckedNamespace,
         _ present: [NodeID: [BlockKey: UInt32]], _ report: inout Report
     ) throws(VerificationError) {
