@@ -1,8 +1,11 @@
+import Blocks
 import Bytes
 import Credentials
 import Digest
+import Model
 import Ring
 import Runtime
+import Telemetry
 import Transport
 
 // Machines that want to join.

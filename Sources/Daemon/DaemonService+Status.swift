@@ -30,13 +30,14 @@ extension DaemonService {
         status.appliedIndex = group.applied
         status.sessions = group.sessions
         status.leases = group.leases
-        let store = await blockStore.statistics()
-        status.blocks = store.blocks
-        status.liveBytes = store.liveBytes
-        status.deadBytes = store.deadBytes
-        status.quarantinedBlocks = UInt64(store.quarantined)
-        status.diskTotalBytes = store.diskTotal
-        status.diskAvailableBytes = store.diskAvailable
+        if let store = try? await blockStore.statistics() {
+            status.blocks = store.blocks
+            status.liveBytes = store.liveBytes
+            status.deadBytes = store.deadBytes
+            status.quarantinedBlocks = UInt64(store.quarantined)
+            status.diskTotalBytes = store.diskTotal
+            status.diskAvailableBytes = store.diskAvailable
+        }
         let owed = blocks.resync.status
         status.resyncLength = UInt64(owed.length)
         status.resyncOldestSeconds = (owed.oldestAge ?? 0) / Nanoseconds.second

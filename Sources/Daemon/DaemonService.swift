@@ -1,18 +1,19 @@
 import BlockStore
-package import Blocks
+import Blocks
 import Bytes
+import Consensus
 import Credentials
 import Digest
 import Glibc
 import Membership
-package import Metadata
-package import Model
+import Metadata
+import Model
 import OrderedStore
 import Ring
 import RocksStore
 package import Runtime
-package import Telemetry
-package import Transport
+import Telemetry
+import Transport
 import Wire
 
 /// One daemon: puts the services together over one environment, and takes them apart in order.
@@ -70,7 +71,7 @@ package final class DaemonService {
                 store: try RocksStore(directory: directory.path + "/resync", durability: .logged), environment: environment, log: log.named("resync"))
         } catch { throw DaemonError(.dataDirectory, "the queue of owed copies cannot be opened: \(error.cause)") }
         let blocks = BlockService(
-            node: directory.node, local: StoredBlocks(store), layouts: layouts,
+            node: directory.node, local: StoreBlocks(store), layouts: layouts,
             replicas: ReplicaClient(requests: connections, health: health, environment: environment), resync: resync, log: log.named("blocks"))
         let metadata = try await startMetadata(directory, environment, connections, blocks, log)
         let membership = MembershipDriver(
@@ -172,7 +173,7 @@ package final class DaemonService {
         await server.close(within: 5 * Nanoseconds.second)
         blocks.stop()
         connections.close(within: Nanoseconds.second)
-        await blockStore.close()
+        do throws(BlockStoreError) { try await blockStore.close() } catch { log.error("the block store did not close cleanly", ["cause": error.cause]) }
         unlink(directory.pidPath)
         log.info("stopped")
     }

@@ -2,7 +2,7 @@ import Bytes
 import Digest
 package import Metadata
 import Namespace
-package import Runtime
+import Runtime
 
 /// Tokens on record: the hash of the secret and when it expires; removed when it is used.
 package enum JoinTokens {

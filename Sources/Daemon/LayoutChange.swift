@@ -2,7 +2,7 @@ import Bytes
 package import Metadata
 import Namespace
 package import Ring
-package import Runtime
+import Runtime
 
 /// Changes of the layout on record.
 package enum LayoutChange {

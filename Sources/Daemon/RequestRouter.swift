@@ -1,5 +1,7 @@
 import Blocks
+import Bytes
 import Metadata
+import Model
 import Runtime
 import Transport
 import Wire

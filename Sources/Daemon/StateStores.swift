@@ -1,14 +1,14 @@
 import Glibc
-package import Metadata
-package import OrderedStore
+import Metadata
+import OrderedStore
 import RocksStore
-package import Runtime
+import Runtime
 
 /// The RocksDB stores of the metadata state: `state` is the one in use, `fresh` one that a snapshot is being loaded into.
 ///
 /// Replacing is two renames; which one a crash came between is seen at the next opening by which of the three names are there.
 @LoopActor
-package final class StateStores: StateStoreProvider {
+final class StateStores: StateStoreProvider {
     private let directory: String
     private var current: RocksStore?
     private var fresh: RocksStore?
@@ -17,9 +17,9 @@ package final class StateStores: StateStoreProvider {
     private var freshPath: String { directory + "/fresh" }
     private var replacedPath: String { directory + "/replaced" }
 
-    package init(directory: String) { self.directory = directory }
+    init(directory: String) { self.directory = directory }
 
-    package func open() async throws(StoreError) -> any OrderedStore {
+    func open() async throws(StoreError) -> any OrderedStore {
         try make(directory)
         // `fresh` was complete and `state` already moved away: finish the exchange.
         if !LocalFile.exists(currentPath), LocalFile.exists(replacedPath), LocalFile.exists(freshPath) { try move(freshPath, to: currentPath) }
@@ -30,7 +30,7 @@ package final class StateStores: StateStoreProvider {
         return store
     }
 
-    package func makeFresh() async throws(StoreError) -> any OrderedStore {
+    func makeFresh() async throws(StoreError) -> any OrderedStore {
         fresh = nil
         try destroy(freshPath)
         let store = try RocksStore(directory: freshPath)
@@ -38,7 +38,7 @@ package final class StateStores: StateStoreProvider {
         return store
     }
 
-    package func adopt(_ adopted: any OrderedStore) async throws(StoreError) {
+    func adopt(_ adopted: any OrderedStore) async throws(StoreError) {
         guard let store = fresh, store === adopted else { throw StoreError(.failed, "only the fresh store can be adopted") }
         // RocksDB keeps the paths of open files, so the exchange of names happens under the open store; its files stay the same.
         try move(currentPath, to: replacedPath)

@@ -62,7 +62,12 @@ package final class Checker {
         do throws(StoreError) {
             if let path = options.path { selected = try CheckedNamespace(copy, selected: []).subtree(at: path) }
             namespace = try CheckedNamespace(copy, selected: options.path == nil ? nil : selected ?? [])
-            if options.path == nil { report.findings += try Self.invariants(copy) }
+            if options.path == nil {
+                for fault in try Invariants.check(copy) {
+                    report.findings.append(
+                        Finding(.namespace, paths: fault.path.map { [$0] } ?? [], inode: fault.inode, block: fault.block, detail: fault.what))
+                }
+            }
         } catch { throw VerificationError(.corrupt, error.cause) }
         if options.path != nil, selected == nil { throw VerificationError(.notFound, "there is no such path in the tree") }
         report.inodes = namespace.inodes
@@ -141,14 +146,11 @@ package final class Checker {
             work.append((node, keys))
         }
         let counter = ReadCounter()
-        let bad = await withTaskGroup(of: [(node: NodeID, key: BlockKey)].self) { group in
-            for item in work {
-                group.addTask { @LoopActor in await self.read(item.keys, on: item.node, sizes: present[item.node] ?? [:], total: total, counter) }
-            }
-            var found: [(node: NodeID, key: BlockKey)] = []
-            for await part in group { found += part }
-            return found
+        let readers = work.map { item in
+            Task { @LoopActor in await self.read(item.keys, on: item.node, sizes: present[item.node] ?? [:], total: total, counter) }
         }
+        var bad: [(node: NodeID, key: BlockKey)] = []
+        for reader in readers { bad += await reader.value }
         report.replicasRead = counter.replicas
         report.bytesRead = counter.bytes
         for node in counter.silent.sorted() {

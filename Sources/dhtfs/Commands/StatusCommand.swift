@@ -35,22 +35,20 @@ enum StatusCommand {
 
     /// Asks all nodes at once.
     private static func collect(_ members: [LayoutMember], _ client: ClientStack) async -> [NodeAnswer] {
-        await withTaskGroup(of: NodeAnswer.self) { group in
-            for member in members {
-                group.addTask { @LoopActor in
-                    do throws(TransportError) {
-                        let reply = try await client.connections.call(member.node, .status, Message(), timeout: 3 * Nanoseconds.second)
-                        guard let status = try? NodeStatus(decoding: reply.body) else {
-                            return NodeAnswer(member: member, status: nil, failure: "its answer cannot be read")
-                        }
-                        return NodeAnswer(member: member, status: status, failure: "")
-                    } catch { return NodeAnswer(member: member, status: nil, failure: error.cause) }
-                }
+        let questions = members.map { member in
+            Task { @LoopActor () -> NodeAnswer in
+                do throws(TransportError) {
+                    let reply = try await client.connections.call(member.node, .status, Message(), timeout: 3 * Nanoseconds.second)
+                    guard let status = try? NodeStatus(decoding: reply.body) else {
+                        return NodeAnswer(member: member, status: nil, failure: "its answer cannot be read")
+                    }
+                    return NodeAnswer(member: member, status: status, failure: "")
+                } catch { return NodeAnswer(member: member, status: nil, failure: error.cause) }
             }
-            var answers: [NodeAnswer] = []
-            for await answer in group { answers.append(answer) }
-            return answers.sorted { $0.member.node < $1.member.node }
         }
+        var answers: [NodeAnswer] = []
+        for question in questions { answers.append(await question.value) }
+        return answers.sorted { $0.member.node < $1.member.node }
     }
 
     private static func show(_ client: ClientStack, _ layout: Layout, _ answers: [NodeAnswer], leader: NodeStatus?) {

@@ -131,20 +131,18 @@ private final class NamespaceCopy: Sendable {
 
     func copy(_ progress: @LoopActor (UInt64) -> Void) async throws(VerificationError) -> (store: MemoryStore, appliedIndex: UInt64) {
         let store = MemoryStore()
-        var handle: UInt64 = 0
-        var index: UInt64 = 0
+        var last: ScanPage?
         var count: UInt64 = 0
         repeat {
             let page: ScanPage
-            do throws(MetadataError) { page = try await client.scan(handle) } catch { throw VerificationError(.unavailable, error.cause) }
+            do throws(MetadataError) { page = try await client.scan(after: last) } catch { throw VerificationError(.unavailable, error.cause) }
             var batch = WriteBatch()
             for row in page.rows { batch.put(row.key, row.value) }
-            do throws(StoreError) { try store.write(batch) } catch { throw VerificationError(.corrupt, error.cause) }
+            store.write(batch)
             count += UInt64(page.rows.count)
-            index = page.appliedIndex
-            handle = page.handle
             progress(count)
-        } while handle != 0
-        return (store, index)
+            last = page
+        } while last?.handle != 0
+        return (store, last?.appliedIndex ?? 0)
     }
 }

@@ -121,17 +121,16 @@ final class ClientStack: Sendable {
         let layout = layouts.rings.layouts.current
         var total: UInt64 = 0
         var available: UInt64 = 0
-        await withTaskGroup(of: NodeStatus?.self) { group in
-            for member in layout.members {
-                group.addTask { @LoopActor in
-                    guard let reply = try? await self.connections.call(member.node, .status, Message(), timeout: Nanoseconds.second) else { return nil }
-                    return try? NodeStatus(decoding: reply.body)
-                }
+        let questions = layout.members.map { member in
+            Task { @LoopActor () -> NodeStatus? in
+                guard let reply = try? await self.connections.call(member.node, .status, Message(), timeout: Nanoseconds.second) else { return nil }
+                return try? NodeStatus(decoding: reply.body)
             }
-            for await case let status? in group {
-                total += status.diskTotalBytes
-                available += status.diskAvailableBytes
-            }
+        }
+        for question in questions {
+            guard let status = await question.value else { continue }
+            total += status.diskTotalBytes
+            available += status.diskAvailableBytes
         }
         let copies = UInt64(max(1, layout.effectiveReplicas))
         knownCapacity = (total / copies, available / copies, environment.clock.now)
