@@ -11,9 +11,6 @@ extension DistributedFilesystem {
     /// Appended runs take extents before them along that are shorter than this, so that logs do not become chains of small extents.
     private static let smallExtent: UInt64 = 64 << 10
 
-    /// Extents of a region above which blocks of it are rewritten whole.
-    private var extentsMax: Int { max(128, 2 * Int(Limits.regionBytes) / options.blockSize) }
-
     /// The edits of the frozen layer; its blocks are stored when this returns. Empty where only attributes changed.
     func contentEdits(_ inode: CachedInode, _ dirty: DirtyFile) async throws(Errno) -> [Edit] {
         guard let layer = dirty.committing, let size = layer.size else { return [] }
@@ -220,6 +217,8 @@ extension DistributedFilesystem {
                 position += UInt64(fragment.count)
             }
             var total = counts.values.reduce(0, +)
+            // Even whole blocks need one extent each.
+            let extentsMax = max(options.extentsPerRegion, 2 * counts.count)
             guard total > extentsMax else { continue }
             for (index, count) in counts.sorted(by: { ($1.value, $0.key) < ($0.value, $1.key) }) where count > 1 && total > extentsMax * 3 / 4 {
                 let block = index * blockSize..<min(size, (index + 1) * blockSize)
@@ -259,21 +258,8 @@ extension DistributedFilesystem {
             waiting.append(block)
         }
         guard !waiting.isEmpty else { return }
-        let failure = await withTaskGroup(of: BlocksError?.self) { group in
-            for block in waiting {
-                group.addTask { @LoopActor [self] in
-                    do throws(BlocksError) {
-                        _ = try await block.put(through: blocks, slots: putSlots)
-                        return nil
-                    } catch {
-                        return error
-                    }
-                }
-            }
-            var failure: BlocksError?
-            for await error in group { if let error { failure = failure ?? error } }
-            return failure
-        }
+        let failures = await concurrently(waiting) { [self] block in await failureOfPut(block) }
+        let failure = failures.lazy.compactMap { $0 }.first
         guard let failure else {
             spaceFailedAt = nil
             return
@@ -281,6 +267,15 @@ extension DistributedFilesystem {
         if failure.code == .noSpace { spaceFailedAt = clock.now }
         log.warning("cannot store a block: \(failure)")
         throw Errno(failure)
+    }
+
+    private func failureOfPut(_ block: DirtyBlock) async -> BlocksError? {
+        do {
+            _ = try await block.put(through: blocks, slots: putSlots)
+            return nil
+        } catch {
+            return error
+        }
     }
 }
 

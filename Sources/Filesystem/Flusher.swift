@@ -223,23 +223,18 @@ extension DistributedFilesystem {
 
     package func syncAll() async throws(Errno) {
         let inodes = dirtyInodes.values.sorted { $0.id < $1.id }
-        let errors = await withTaskGroup(of: Errno?.self) { group in
-            for inode in inodes {
-                group.addTask { @LoopActor [self] in
-                    await commitSlots.take()
-                    defer { commitSlots.give() }
-                    do throws(Errno) {
-                        try await commit(inode)
-                        return nil
-                    } catch {
-                        return error
-                    }
-                }
-            }
-            var errors: [Errno] = []
-            for await error in group { if let error { errors.append(error) } }
-            return errors
-        }
+        let errors = await concurrently(inodes) { [self] inode in await failureOfCommit(inode) }.compactMap { $0 }
         if let first = errors.first { throw first }
+    }
+
+    private func failureOfCommit(_ inode: CachedInode) async -> Errno? {
+        await commitSlots.take()
+        defer { commitSlots.give() }
+        do {
+            try await commit(inode)
+            return nil
+        } catch {
+            return error
+        }
     }
 }

@@ -208,25 +208,22 @@ extension DistributedFilesystem {
             var next = 0
             while next < missing.count {
                 let wave = missing[next..<min(next + 32, missing.count)]
-                let results = await withTaskGroup(of: (Int, Result<Slice, Errno>).self) { group in
-                    for (index, fragment) in wave {
-                        group.addTask { @LoopActor in
-                            do throws(Errno) {
-                                return (index, .success(try await self.fetchBlock(fragment, of: inode, preferWhole: preferWhole)))
-                            } catch {
-                                return (index, .failure(error))
-                            }
-                        }
-                    }
-                    var results: [(Int, Result<Slice, Errno>)] = []
-                    for await result in group { results.append(result) }
-                    return results
+                let results = await concurrently(Array(wave)) { [self] item in
+                    await resultOfFetch(item.fragment, of: inode, preferWhole: preferWhole)
                 }
-                for (index, result) in results { slices[index] = try result.get() }
+                for (item, result) in zip(wave, results) { slices[item.index] = try result.get() }
                 next += wave.count
             }
         }
         return slices
+    }
+
+    private func resultOfFetch(_ fragment: Fragment, of inode: CachedInode, preferWhole: Bool) async -> Result<Slice, Errno> {
+        do {
+            return .success(try await fetchBlock(fragment, of: inode, preferWhole: preferWhole))
+        } catch {
+            return .failure(error)
+        }
     }
 
     private func fetchBlock(_ fragment: Fragment, of inode: CachedInode, preferWhole: Bool) async throws(Errno) -> Slice {
