@@ -4,6 +4,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <pthread.h>
+#include <spawn.h>
 #include <string.h>
 #include <sys/random.h>
 #include <sys/socket.h>
@@ -85,6 +86,8 @@ int CPosix_set_nonblocking(int descriptor) {
 }
 
 void CPosix_close_on_exec(int descriptor) { fcntl(descriptor, F_SETFD, FD_CLOEXEC); }
+
+const short CPosix_spawn_setsid = POSIX_SPAWN_SETSID;
 
 int CPosix_pidfd_open(pid_t process) { return (int)syscall(SYS_pidfd_open, process, 0); }
 

@@ -24,6 +24,9 @@ int CPosix_set_nonblocking(int descriptor);
 /// fcntl(2) F_SETFD: FD_CLOEXEC on.
 void CPosix_close_on_exec(int descriptor);
 
+/// posix_spawn(3) flag: the child leads a session of its own.
+extern const short CPosix_spawn_setsid;
+
 /// pidfd_open(2).
 int CPosix_pidfd_open(pid_t process);
 

@@ -8,7 +8,7 @@ enum DaemonCommand {
         name: "daemon", summary: "run this machine's node until SIGTERM", flags: [.data, .config, .set],
         details: "Runs in the foreground and logs to standard error; systemd units are in Mount/. SIGTERM and SIGINT stop it in order.", run: run)
 
-    private static func run(_ arguments: Arguments) async throws(DaemonError) -> Int32 {
+    @LoopActor private static func run(_ arguments: Arguments) async throws(DaemonError) -> Int32 {
         do throws(DaemonError) {
             let settings = try Settings(arguments)
             guard settings.directories.count == 1 else {

@@ -1,4 +1,5 @@
 import Daemon
+import Runtime
 import Glibc
 
 /// `dhtfs down`.
@@ -8,7 +9,7 @@ enum DownCommand {
         flags: [Flag("--lazy", nil, "detach the mount even if files are open")], details: "Unmounts first, then stops the daemons in order. Harmless if nothing runs.",
         run: run)
 
-    private static func run(_ arguments: Arguments) async throws(DaemonError) -> Int32 {
+    @LoopActor private static func run(_ arguments: Arguments) async throws(DaemonError) -> Int32 {
         let path = LocalFile.absolute(arguments.operands[0])
         let names = LocalCluster.nodeNames(in: path)
         guard !names.isEmpty else { throw DaemonError(.dataDirectory, "\(path) holds no local cluster of `dhtfs up`") }

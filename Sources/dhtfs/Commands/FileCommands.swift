@@ -24,7 +24,7 @@ enum FileCommands {
     /// Bytes moved per step.
     private static let stepBytes = 1 << 20
 
-    private static func putFile(_ arguments: Arguments) async throws(DaemonError) -> Int32 {
+    @LoopActor private static func putFile(_ arguments: Arguments) async throws(DaemonError) -> Int32 {
         let local = arguments.operands[0]
         let descriptor = local == "-" ? STDIN_FILENO : open(local, O_RDONLY | O_CLOEXEC)
         guard descriptor >= 0 else { throw DaemonError(.system, "cannot read \(local): \(String(cString: strerror(errno)))") }
@@ -76,13 +76,13 @@ enum FileCommands {
         return buffer.count == 0 ? nil : buffer.slice
     }
 
-    private static func getFile(_ arguments: Arguments) async throws(DaemonError) -> Int32 {
+    @LoopActor private static func getFile(_ arguments: Arguments) async throws(DaemonError) -> Int32 {
         let local = arguments.operands[1]
         let temporary = "\(local).\(getpid()).part"
         let descriptor = open(temporary, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0o666)
         guard descriptor >= 0 else { throw DaemonError(.system, "cannot write \(local): \(String(cString: strerror(errno)))") }
         do throws(DaemonError) {
-            try await withTree(arguments) { tree throws(DaemonError) in
+            _ = try await withTree(arguments) { tree throws(DaemonError) in
                 try await tree.copyOut(arguments.operands[0]) { bytes throws(DaemonError) in
                     var rest = bytes
                     while !rest.isEmpty {
@@ -106,14 +106,14 @@ enum FileCommands {
         }
     }
 
-    private static func catFile(_ arguments: Arguments) async throws(DaemonError) -> Int32 {
+    @LoopActor private static func catFile(_ arguments: Arguments) async throws(DaemonError) -> Int32 {
         try await withTree(arguments) { tree throws(DaemonError) in
             try await tree.copyOut(arguments.operands[0]) { bytes throws(DaemonError) in Terminal.write(bytes, to: STDOUT_FILENO) }
             return 0
         }
     }
 
-    private static func statFile(_ arguments: Arguments) async throws(DaemonError) -> Int32 {
+    @LoopActor private static func statFile(_ arguments: Arguments) async throws(DaemonError) -> Int32 {
         try await withTree(arguments) { tree throws(DaemonError) in
             let found = try await tree.find(arguments.operands[0])
             let octal = String(found.mode, radix: 8)
@@ -138,7 +138,7 @@ enum FileCommands {
     }
 
     /// Opens the tree, runs `body`, and ends the session in order.
-    static func withTree(
+    @LoopActor static func withTree(
         _ arguments: Arguments, _ body: @LoopActor (Tree) async throws(DaemonError) -> Int32
     ) async throws(DaemonError) -> Int32 {
         let client = try ClientStack(try Settings(arguments))

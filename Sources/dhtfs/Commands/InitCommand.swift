@@ -1,4 +1,5 @@
 import Daemon
+import Runtime
 import Model
 
 /// `dhtfs init`.
@@ -15,7 +16,7 @@ enum InitCommand {
         details: "Start the node with `dhtfs daemon`, mount with `dhtfs mount`, add machines with `dhtfs token create` and `dhtfs join`.",
         run: run)
 
-    private static func run(_ arguments: Arguments) async throws(DaemonError) -> Int32 {
+    @LoopActor private static func run(_ arguments: Arguments) async throws(DaemonError) -> Int32 {
         let path = Settings.dataPath(arguments)
         let node = try NewNode(arguments)
         let directory = try NodeMaker.initialize(

@@ -14,7 +14,7 @@ enum JoinCommand {
         flags: InitCommand.command.flags.filter { $0.name != "--replicas" },
         details: "The token tells where the cluster is and pins its authority: a wrong cluster is noticed before anything is sent. It is good for one join.", run: run)
 
-    private static func run(_ arguments: Arguments) async throws(DaemonError) -> Int32 {
+    @LoopActor private static func run(_ arguments: Arguments) async throws(DaemonError) -> Int32 {
         let path = Settings.dataPath(arguments)
         let node = try NewNode(arguments)
         let token: JoinToken
@@ -30,7 +30,7 @@ enum JoinCommand {
 
     /// Asks the cluster for admission and makes the data directory.
     @discardableResult
-    static func join(_ token: JoinToken, data path: String, _ node: NewNode) async throws(DaemonError) -> DataDirectory {
+    @LoopActor static func join(_ token: JoinToken, data path: String, _ node: NewNode) async throws(DaemonError) -> DataDirectory {
         // Refused before the token is used up.
         try DataDirectory.requireVacant(path)
         _ = try node.address(socketPath: path + "/dhtfs.sock")
@@ -42,7 +42,7 @@ enum JoinCommand {
         return try NodeMaker.admitted(at: path, cluster: token.cluster, node: identity, keys: keys, reply: reply, configuration: node.text)
     }
 
-    private static func ask(_ request: JoinRequest, _ token: JoinToken) async throws(DaemonError) -> JoinReply {
+    @LoopActor private static func ask(_ request: JoinRequest, _ token: JoinToken) async throws(DaemonError) -> JoinReply {
         let log = Log(component: "join", level: .error)
         let network: SocketNetwork
         do throws(NetworkError) {

@@ -18,7 +18,7 @@ enum LocateCommand {
         var replicas: [(node: NodeID, has: Bool)]
     }
 
-    private static func run(_ arguments: Arguments) async throws(DaemonError) -> Int32 {
+    @LoopActor private static func run(_ arguments: Arguments) async throws(DaemonError) -> Int32 {
         let client = try ClientStack(try Settings(arguments))
         let tree = try await Tree(client)
         let result: Result<Int32, DaemonError>
@@ -27,7 +27,7 @@ enum LocateCommand {
         return try result.get()
     }
 
-    private static func show(_ arguments: Arguments, _ client: ClientStack, _ tree: Tree) async throws(DaemonError) -> Int32 {
+    @LoopActor private static func show(_ arguments: Arguments, _ client: ClientStack, _ tree: Tree) async throws(DaemonError) -> Int32 {
         let path = arguments.operands[0]
         let found = try await tree.find(path)
         guard found.kind == .file else { throw DaemonError(.system, "\(path) is a \(found.kind); only files have blocks") }
@@ -51,7 +51,7 @@ enum LocateCommand {
         return 0
     }
 
-    private static func locate(_ extents: [Extent], _ client: ClientStack) async -> [Place] {
+    @LoopActor private static func locate(_ extents: [Extent], _ client: ClientStack) async -> [Place] {
         let ring = client.layouts.current
         var places: [Place] = []
         var known: [NodeID: Set<Int>] = [:]

@@ -18,7 +18,7 @@ enum MountCommand {
         details: "Returns when the tree is mounted; the work is done by a process in the background. `dhtfs unmount` or umount(8) ends it after everything is written back.",
         run: run)
 
-    private static func run(_ arguments: Arguments) async throws(DaemonError) -> Int32 {
+    @LoopActor private static func run(_ arguments: Arguments) async throws(DaemonError) -> Int32 {
         let path = LocalFile.absolute(arguments.operands[0])
         if arguments.isOn("--foreground") { return try await serve(path, arguments) }
         let settings = try Settings(arguments)
@@ -29,7 +29,7 @@ enum MountCommand {
         return 0
     }
 
-    private static func serve(_ path: String, _ arguments: Arguments) async throws(DaemonError) -> Int32 {
+    @LoopActor private static func serve(_ path: String, _ arguments: Arguments) async throws(DaemonError) -> Int32 {
         do throws(DaemonError) {
             let settings = try Settings(arguments)
             try MountRecord.requireFree(path)

@@ -1,4 +1,5 @@
 import Daemon
+import Model
 import Ring
 import Runtime
 
@@ -7,7 +8,7 @@ enum RingCommand {
     static let command = Command(
         name: "ring", summary: "show the ring: nodes, tokens, shares of the key space, layout version", flags: [.data, .config, .set, .json], run: run)
 
-    private static func run(_ arguments: Arguments) async throws(DaemonError) -> Int32 {
+    @LoopActor private static func run(_ arguments: Arguments) async throws(DaemonError) -> Int32 {
         let client = try ClientStack(try Settings(arguments))
         let layouts = try await client.currentLayouts()
         let ring = Ring(layouts.current)

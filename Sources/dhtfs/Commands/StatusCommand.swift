@@ -1,3 +1,4 @@
+import Blocks
 import Bytes
 import Daemon
 import Model
@@ -12,7 +13,7 @@ enum StatusCommand {
         name: "status", summary: "show every node: up or down, disk, blocks, role in the metadata service, copies owed", flags: [.data, .config, .set, .json],
         details: "Exit code 0 if every node answers and the metadata service has a leader, 1 otherwise.", run: run)
 
-    private static func run(_ arguments: Arguments) async throws(DaemonError) -> Int32 {
+    @LoopActor private static func run(_ arguments: Arguments) async throws(DaemonError) -> Int32 {
         let settings = try Settings(arguments)
         let client = try ClientStack(settings)
         let layout = client.layouts.current.layout
@@ -34,7 +35,7 @@ enum StatusCommand {
     }
 
     /// Asks all nodes at once.
-    private static func collect(_ members: [LayoutMember], _ client: ClientStack) async -> [NodeAnswer] {
+    @LoopActor private static func collect(_ members: [LayoutMember], _ client: ClientStack) async -> [NodeAnswer] {
         let questions = members.map { member in
             Task { @LoopActor () -> NodeAnswer in
                 do throws(TransportError) {

@@ -1,6 +1,7 @@
 import Credentials
 import Daemon
 import Glibc
+import Model
 import Ring
 import Runtime
 
@@ -12,7 +13,7 @@ enum TokenCommand {
         details: "Run it on the node that made the cluster: only that one holds the authority's key. The token is a secret; it also tells the joining machine whom to trust.",
         run: run)
 
-    private static func run(_ arguments: Arguments) async throws(DaemonError) -> Int32 {
+    @LoopActor private static func run(_ arguments: Arguments) async throws(DaemonError) -> Int32 {
         let settings = try Settings(arguments)
         let token = try await create(settings, lifetimeSeconds: (try arguments.number("--lifetime", 1...24) ?? 1) * 3600)
         Terminal.print(arguments.isOn("--json") ? JSON.object([("token", .string(token.text))]).text : token.text)
@@ -20,7 +21,7 @@ enum TokenCommand {
     }
 
     /// Makes a token on the node of `settings` that holds the authority's key.
-    static func create(_ settings: Settings, lifetimeSeconds: Int) async throws(DaemonError) -> JoinToken {
+    @LoopActor static func create(_ settings: Settings, lifetimeSeconds: Int) async throws(DaemonError) -> JoinToken {
         var holder: DataDirectory?
         for directory in settings.directories where try directory.authority() != nil { holder = directory }
         guard let holder else {

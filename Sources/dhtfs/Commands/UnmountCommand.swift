@@ -1,4 +1,5 @@
 import Daemon
+import Runtime
 import Glibc
 
 /// `dhtfs unmount`.
@@ -7,7 +8,7 @@ enum UnmountCommand {
         name: "unmount", summary: "write back everything and unmount", operands: ["MOUNTPOINT"],
         flags: [Flag("--lazy", nil, "detach even if files are open; they stay usable until they are closed")], run: run)
 
-    private static func run(_ arguments: Arguments) async throws(DaemonError) -> Int32 {
+    @LoopActor private static func run(_ arguments: Arguments) async throws(DaemonError) -> Int32 {
         let path = LocalFile.absolute(arguments.operands[0])
         try unmount(path, lazy: arguments.isOn("--lazy"))
         return 0
@@ -18,7 +19,7 @@ enum UnmountCommand {
         guard let entry = MountTable.entry(at: path) else { throw DaemonError(.system, "\(path) is not mounted") }
         guard entry.type == "fuse.dhtfs" else { throw DaemonError(.system, "\(path) is a mount of \(entry.type), not of dhtfs") }
         let process = MountRecord.process(path)
-        if umount2(path, lazy ? Int32(MNT_DETACH.rawValue) : 0) == 0 {
+        if umount2(path, lazy ? Int32(MNT_DETACH) : 0) == 0 {
             // The kernel is done with the mount; the process ends when it has written back what it still holds. A lazy unmount lives on with its
             // open files, so there is nothing to wait for.
             if let process, !lazy { LocalProcess.waitForEnd(of: process, named: "dhtfs") }
@@ -42,15 +43,26 @@ enum MountTable {
     static func entry(at path: String) -> Entry? { all().last { $0.path == path } }
 
     static func all() -> [Entry] {
-        guard let file = setmntent("/proc/self/mounts", "r") else { return [] }
-        defer { endmntent(file) }
-        var entries: [Entry] = []
-        while let entry = getmntent(file) {
-            entries.append(
-                Entry(
-                    source: String(cString: entry.pointee.mnt_fsname), path: String(cString: entry.pointee.mnt_dir),
-                    type: String(cString: entry.pointee.mnt_type)))
+        guard let content = try? LocalFile.read("/proc/self/mounts") else { return [] }
+        return content.split(separator: 0x0A).compactMap { line in
+            let fields = line.split(separator: 0x20).prefix(3).map(unescaped)
+            return fields.count == 3 ? Entry(source: fields[0], path: fields[1], type: fields[2]) : nil
         }
-        return entries
+    }
+
+    /// Spaces, tabs, newlines and backslashes stand as three octal digits after a backslash.
+    private static func unescaped(_ field: ArraySlice<UInt8>) -> String {
+        var bytes: [UInt8] = []
+        var rest = field
+        while let byte = rest.popFirst() {
+            let digits = rest.prefix(3)
+            if byte == 0x5C, digits.count == 3, let value = UInt8(String(decoding: digits, as: UTF8.self), radix: 8) {
+                bytes.append(value)
+                rest = rest.dropFirst(3)
+            } else {
+                bytes.append(byte)
+            }
+        }
+        return String(decoding: bytes, as: UTF8.self)
     }
 }

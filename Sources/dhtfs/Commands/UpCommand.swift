@@ -1,4 +1,5 @@
 import Daemon
+import Runtime
 import Glibc
 import Model
 
@@ -17,7 +18,7 @@ enum UpCommand {
             `dhtfs down DIR` stops it all. Commands take the cluster with --data DIR.
             """, run: run)
 
-    private static func run(_ arguments: Arguments) async throws(DaemonError) -> Int32 {
+    @LoopActor private static func run(_ arguments: Arguments) async throws(DaemonError) -> Int32 {
         let path = LocalFile.absolute(arguments.operands[0])
         let wanted = try arguments.number("--nodes", 1...16)
         let existing = LocalCluster.nodeNames(in: path)
@@ -53,7 +54,7 @@ enum UpCommand {
     }
 
     /// Makes node `number`: the first one by `init`, the others by a token of the first.
-    private static func make(_ number: Int, data: String, first: String, port: Int, replicas: Int) async throws(DaemonError) {
+    @LoopActor private static func make(_ number: Int, data: String, first: String, port: Int, replicas: Int) async throws(DaemonError) {
         var configuration = Configuration()
         try configuration.set("listen", "127.0.0.1:\(port)", source: "--port")
         let text = "# Settings of this node; Mount/dhtfs.conf of the sources explains all of them.\nlisten = 127.0.0.1:\(port)\n"

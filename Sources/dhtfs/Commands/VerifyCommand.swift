@@ -23,7 +23,7 @@ enum VerifyCommand {
             Exit codes as of fsck(8): 0 clean, 1 everything was repaired, 4 something is left, 8 could not run.
             """, failureExit: 8, run: run)
 
-    private static func run(_ arguments: Arguments) async throws(DaemonError) -> Int32 {
+    @LoopActor private static func run(_ arguments: Arguments) async throws(DaemonError) -> Int32 {
         let client = try ClientStack(try Settings(arguments))
         let layouts = try await client.currentLayouts()
         let display = VerifyDisplay()

@@ -1,4 +1,5 @@
 import Blocks
+import Bytes
 import Daemon
 import Filesystem
 import Glibc

@@ -68,7 +68,7 @@ final class Tree: Sendable {
     }
 
     /// The names on a path from the root; "." and empty ones are left out.
-    static func names(_ path: String) throws(DaemonError) -> [Name] {
+    nonisolated static func names(_ path: String) throws(DaemonError) -> [Name] {
         var names: [Name] = []
         for part in path.split(separator: "/") where part != "." {
             guard let name = Name(String(part)) else { throw DaemonError(.usage, "\(path): \"\(part)\" cannot be the name of a file") }
