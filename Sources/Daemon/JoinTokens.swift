@@ -2,13 +2,11 @@ import Bytes
 import Digest
 package import Metadata
 import Namespace
-import Runtime
 
 /// Tokens on record: the hash of the secret and when it expires; removed when it is used.
 package enum JoinTokens {
     /// Puts a token on record.
     /// - Parameter expiry: nanoseconds since 1970.
-    @LoopActor
     package static func record(_ secret: [UInt8], expiry: Int64, through client: any MetadataClient) async throws(DaemonError) {
         var writer = ByteWriter()
         writer.integer(expiry)
@@ -18,7 +16,6 @@ package enum JoinTokens {
 
     /// Uses a token up.
     /// - Throws: `.usage` if it is unknown, used or expired; `.cluster` if the service cannot be asked.
-    @LoopActor
     package static func redeem(_ secret: [UInt8], now: Int64, through client: any MetadataClient) async throws(DaemonError) {
         let refusal = DaemonError(.usage, "the token is unknown, was used already, or has expired; make a new one with `dhtfs token create`")
         let reply: QueryReply
@@ -33,7 +30,6 @@ package enum JoinTokens {
         guard let expiry, now < expiry else { throw refusal }
     }
 
-    @LoopActor
     private static func set(_ secret: [UInt8], version: UInt64, value: [UInt8]?, _ client: any MetadataClient) async throws(DaemonError) -> Outcome {
         do throws(MetadataError) {
             return try await client.perform(.setRecord(key: key(secret), expectedVersion: version, value: value))

@@ -2,7 +2,6 @@ import Bytes
 package import Metadata
 import Namespace
 package import Ring
-import Runtime
 
 /// Changes of the layout on record.
 package enum LayoutChange {
@@ -11,7 +10,6 @@ package enum LayoutChange {
 
     /// Puts `member` into the layout, new or with its present address, weight and zone.
     /// - Parameter founding: what is put on record if there is no layout yet.
-    @LoopActor
     package static func put(_ member: LayoutMember, founding: LayoutHistory, through client: any MetadataClient) async throws(DaemonError) {
         for _ in 0..<attemptsMax {
             let (history, version) = try await current(client) ?? (founding, 0)
@@ -38,7 +36,6 @@ package enum LayoutChange {
     }
 
     /// The layout on record with the record's version; nil if there is none.
-    @LoopActor
     package static func current(_ client: any MetadataClient) async throws(DaemonError) -> (LayoutHistory, UInt64)? {
         let reply: QueryReply
         do throws(MetadataError) { reply = try await client.query(.record(key: ClusterRecord.layout)) } catch { throw DaemonError(.cluster, error.cause) }

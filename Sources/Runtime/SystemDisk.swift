@@ -1,4 +1,6 @@
 import CPosix
+// In an optimized build the C types of stat(2) and clock_gettime(2) are taken from the headers that libuv includes.
+import CUV
 import Glibc
 
 /// The machine's own filesystems, by ordinary system calls on worker threads.
