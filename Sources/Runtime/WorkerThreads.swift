@@ -22,7 +22,11 @@ package final class WorkerThreads: Workers {
 
     package func run<Result: Sendable>(_ work: @escaping @Sendable () -> Result) async -> Result {
         await withUnsafeContinuation { (continuation: UnsafeContinuation<Result, Never>) in
-            queue.add { continuation.resume(returning: work()) }
+            queue.add {
+                let result = work()
+                // Resumed on the loop's thread, the waiting task stays there (see GlobalExecutorHook).
+                Task { @LoopActor in continuation.resume(returning: result) }
+            }
         }
     }
 

@@ -80,16 +80,17 @@ final class FrameReceiver {
     /// Goes on with the frame; an outcome if it is complete or has to wait.
     private func fill(_ header: FrameHeader) -> Outcome? {
         if bodyFilled < header.bodyLength {
-            let outcome = body.withUnsafeMutableBytes { bytes in
+            let outcome: Outcome? = body.withUnsafeMutableBytes { bytes in
                 receive(into: UnsafeMutableRawBufferPointer(rebasing: bytes[bodyFilled...]), filled: &bodyFilled)
             }
             if let outcome { return outcome }
+            if bodyFilled < header.bodyLength { return nil }
         }
         if let payload, payload.count < header.payloadLength {
             let rest = UnsafeMutableRawBufferPointer(start: payload.base + payload.count, count: header.payloadLength - payload.count)
             if let outcome = receive(into: rest, filled: &payload.count) { return outcome }
         }
-        guard bodyFilled == header.bodyLength, (payload?.count ?? 0) == header.payloadLength else { return nil }
+        guard (payload?.count ?? 0) == header.payloadLength else { return nil }
         let frame = Frame(header: header, body: body, payload: payload?.slice)
         self.header = nil
         body = []
