@@ -1,1 +1,1 @@
-// Replaced by the first file of this target.
+import Testing

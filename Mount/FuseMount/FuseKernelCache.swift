@@ -1,0 +1,51 @@
+import Bytes
+import Filesystem
+import Glibc
+import Model
+import Namespace
+import Runtime
+import Telemetry
+
+/// The kernel's caches of one mount.
+@LoopActor
+final class FuseKernelCache: KernelCache {
+    private let session: FuseSession
+    private let log: Log
+    private let notifier: Notifier
+    private var channel: NotificationChannel?
+
+    init(session: FuseSession, channel: NotificationChannel, log: Log) {
+        self.session = session
+        self.channel = channel
+        self.log = log
+        notifier = Notifier()
+    }
+
+    /// Returns the system's error number, 0 if the notifier's threads run.
+    func start() -> Int32 { notifier.start() }
+
+    /// No notification is sent from now on; there is no kernel cache any more.
+    func close() {
+        channel = nil
+        notifier.close()
+    }
+
+    func invalidate(_ inode: InodeID) async {
+        guard let channel else { return }
+        let code = await notifier.invalidate(inode, channel)
+        if code != 0 && code != ENOENT && code != ENOTCONN && code != ENODEV {
+            log.error("the kernel refused to drop an inode's cache", ["inode": "\(inode)", "error": MountPoint.text(code)])
+        }
+    }
+
+    /// The notification names no entries: all cached names of the mount are checked again when they are used next. Sent on the loop, since it
+    /// cannot wait. Without it (older kernels) names are never cached: see `FuseSession.parameters`. FUSE_NOTIFY_INVAL_ENTRY is no
+    /// alternative: it takes the directory's lock, which an operation of this mount may hold that itself waits for the cluster.
+    func invalidateEntries(of directory: InodeID, names: [Name]) async {
+        guard session.canInvalidateEntries, let channel else { return }
+        let code = channel.incrementEpoch()
+        if code != 0 && code != ENOTCONN && code != ENODEV {
+            log.error("the kernel refused to check names again", ["directory": "\(directory)", "error": MountPoint.text(code)])
+        }
+    }
+}

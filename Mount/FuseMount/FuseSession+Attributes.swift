@@ -1,0 +1,82 @@
+import CFuse
+import Filesystem
+import Glibc
+import Model
+import Namespace
+import Runtime
+
+extension FuseSession {
+    /// Operations on attributes, extended attributes and the filesystem as a whole.
+    static func addAttributes(to table: inout fuse_lowlevel_ops) {
+        table.getattr = { request, inode, _ in
+            FuseRequest.serve(request, .query) { request, operations throws(Errno) in
+                request.reply(try await operations.attributes(InodeID(rawValue: inode)))
+            }
+        }
+        table.setattr = { request, inode, new, flags, file in
+            guard let new else { return FuseRequest.refuse(request, EINVAL) }
+            let status = new.pointee
+            guard flags & FUSE_SET_ATTR_SIZE == 0 || status.st_size >= 0 else { return FuseRequest.refuse(request, EINVAL) }
+            let size = flags & FUSE_SET_ATTR_SIZE != 0 ? UInt64(status.st_size) : nil
+            let change = AttributeChange(status, flags)
+            let handle = file?.pointee.fh
+            FuseRequest.serve(request, .change) { request, operations throws(Errno) in
+                request.reply(try await operations.setAttributes(InodeID(rawValue: inode), change, size: size, handle: handle))
+            }
+        }
+        table.statfs = { request, _ in
+            FuseRequest.serve(request, .query) { request, operations throws(Errno) in
+                request.reply(try await operations.statistics())
+            }
+        }
+        table.getxattr = { request, inode, text, room in
+            guard let name = FuseSession.xattrName(text, request, reading: true) else { return }
+            FuseRequest.serve(request, .query) { request, operations throws(Errno) in
+                request.reply(xattr: try await operations.xattr(InodeID(rawValue: inode), name: name), room: room)
+            }
+        }
+        table.listxattr = { request, inode, room in
+            FuseRequest.serve(request, .query) { request, operations throws(Errno) in
+                let names = try await operations.xattrNames(InodeID(rawValue: inode))
+                request.reply(xattr: names.flatMap { $0 + [0] }, room: room)
+            }
+        }
+        table.setxattr = { request, inode, text, bytes, size, flags in
+            guard let name = FuseSession.xattrName(text, request, reading: false) else { return }
+            guard let mode = XattrMode(flags: flags) else { return FuseRequest.refuse(request, EINVAL) }
+            guard size <= Limits.xattrValueBytes else { return FuseRequest.refuse(request, E2BIG) }
+            let value = Array(UnsafeRawBufferPointer(start: bytes, count: bytes == nil ? 0 : size))
+            FuseRequest.serve(request, .change) { request, operations throws(Errno) in
+                try await operations.setXattr(InodeID(rawValue: inode), name: name, value: value, mode: mode)
+                request.done()
+            }
+        }
+        table.removexattr = { request, inode, text in
+            guard let name = FuseSession.xattrName(text, request, reading: false) else { return }
+            FuseRequest.serve(request, .change) { request, operations throws(Errno) in
+                try await operations.removeXattr(InodeID(rawValue: inode), name: name)
+                request.done()
+            }
+        }
+    }
+
+    /// Copies the name; answers and returns nil if the filesystem need not be asked.
+    private static func xattrName(_ text: UnsafePointer<CChar>?, _ request: OpaquePointer?, reading: Bool) -> [UInt8]? {
+        guard let text, let request, let session = FuseSession.of(request) else {
+            FuseRequest.refuse(request, EINVAL)
+            return nil
+        }
+        let length = strnlen(text, Limits.xattrNameBytes + 1)
+        guard length <= Limits.xattrNameBytes else {
+            FuseRequest.refuse(request, ERANGE)
+            return nil
+        }
+        let name = Array(UnsafeRawBufferPointer(start: text, count: length))
+        let refusal = XattrPolicy.refusal(name, noSetID: session.options.noSetID, reading: reading)
+        guard refusal == 0 else {
+            FuseRequest.refuse(request, refusal)
+            return nil
+        }
+        return name
+    }
+}

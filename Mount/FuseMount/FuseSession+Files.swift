@@ -1,0 +1,111 @@
+import Bytes
+import CFuse
+import Filesystem
+import Glibc
+import Model
+import Namespace
+import Runtime
+
+extension FuseSession {
+    /// The largest range one copy_file_range request may ask for: its answer has 32 bits.
+    private static let copyBytesMax = Int(UInt32.max) & ~4095
+
+    /// Operations on open files.
+    static func addFiles(to table: inout fuse_lowlevel_ops) {
+        addOpening(to: &table)
+        addContent(to: &table)
+    }
+
+    private static func addOpening(to table: inout fuse_lowlevel_ops) {
+        table.open = { request, inode, file in
+            guard let file else { return FuseRequest.refuse(request, EINVAL) }
+            let flags = file.pointee.flags
+            FuseRequest.serve(request, flags & O_TRUNC != 0 ? .change : .query) { request, operations throws(Errno) in
+                let opened = try await operations.open(InodeID(rawValue: inode), flags: flags)
+                if !request.reply(opened, flags: flags) {
+                    await operations.release(InodeID(rawValue: inode), handle: opened.handle)
+                }
+            }
+        }
+        table.create = { request, parent, text, mode, file in
+            guard let name = FuseSession.copiedName(text, request) else { return }
+            guard let file else { return FuseRequest.refuse(request, EINVAL) }
+            let flags = file.pointee.flags
+            FuseRequest.serve(request, .change) { request, operations throws(Errno) in
+                let (entry, opened) = try await operations.create(
+                    InodeID(rawValue: parent), name, mode: UInt16(mode & 0o7777), flags: flags, request.caller)
+                if !request.reply(entry, opened, flags: flags) {
+                    await operations.release(entry.attributes.inode, handle: opened.handle)
+                    operations.forget(entry.attributes.inode, count: 1)
+                }
+            }
+        }
+        table.flush = { request, inode, file in
+            guard let handle = file?.pointee.fh else { return FuseRequest.refuse(request, EINVAL) }
+            FuseRequest.serve(request, .closing) { request, operations throws(Errno) in
+                try await operations.flush(InodeID(rawValue: inode), handle: handle)
+                request.done()
+            }
+        }
+        table.release = { request, inode, file in
+            guard let handle = file?.pointee.fh else { return FuseRequest.refuse(request, EINVAL) }
+            FuseRequest.serve(request, .housekeeping) { request, operations throws(Errno) in
+                await operations.release(InodeID(rawValue: inode), handle: handle)
+                request.done()
+            }
+        }
+        table.fsync = { request, inode, dataOnly, file in
+            guard let handle = file?.pointee.fh else { return FuseRequest.refuse(request, EINVAL) }
+            FuseRequest.serve(request, .syncing) { request, operations throws(Errno) in
+                try await operations.sync(InodeID(rawValue: inode), handle: handle, dataOnly: dataOnly != 0)
+                request.done()
+            }
+        }
+    }
+
+    private static func addContent(to table: inout fuse_lowlevel_ops) {
+        table.read = { request, inode, size, offset, file in
+            guard let handle = file?.pointee.fh, let offset = UInt64(exactly: offset) else { return FuseRequest.refuse(request, EINVAL) }
+            FuseRequest.serve(request, .query) { request, operations throws(Errno) in
+                request.reply(
+                    try await operations.read(InodeID(rawValue: inode), handle: handle, offset: offset, count: size), atMost: size)
+            }
+        }
+        table.write = { request, inode, bytes, size, offset, file in
+            guard let handle = file?.pointee.fh, let offset = UInt64(exactly: offset) else { return FuseRequest.refuse(request, EINVAL) }
+            // libfuse reads the next request into the same memory: the one copy.
+            let content = BufferPool.shared.buffer(copying: UnsafeRawBufferPointer(start: bytes, count: size)).slice
+            FuseRequest.serve(request, .change) { request, operations throws(Errno) in
+                request.reply(written: try await operations.write(InodeID(rawValue: inode), handle: handle, offset: offset, content))
+            }
+        }
+        table.fallocate = { request, inode, mode, offset, length, file in
+            guard let handle = file?.pointee.fh, let offset = UInt64(exactly: offset), let length = UInt64(exactly: length) else {
+                return FuseRequest.refuse(request, EINVAL)
+            }
+            FuseRequest.serve(request, .change) { request, operations throws(Errno) in
+                try await operations.allocate(InodeID(rawValue: inode), handle: handle, mode: mode, offset: offset, length: length)
+                request.done()
+            }
+        }
+        table.lseek = { request, inode, offset, whence, file in
+            guard let handle = file?.pointee.fh else { return FuseRequest.refuse(request, EINVAL) }
+            guard let offset = UInt64(exactly: offset) else { return FuseRequest.refuse(request, ENXIO) }
+            FuseRequest.serve(request, .query) { request, operations throws(Errno) in
+                request.reply(
+                    offset: try await operations.seek(InodeID(rawValue: inode), handle: handle, offset: offset, whence: whence))
+            }
+        }
+        table.copy_file_range = { request, source, offset, file, target, targetOffset, targetFile, length, flags in
+            guard let handle = file?.pointee.fh, let targetHandle = targetFile?.pointee.fh, flags == 0,
+                let offset = UInt64(exactly: offset), let targetOffset = UInt64(exactly: targetOffset)
+            else { return FuseRequest.refuse(request, EINVAL) }
+            FuseRequest.serve(request, .change) { request, operations throws(Errno) in
+                request.reply(
+                    written: try await operations.copyRange(
+                        from: InodeID(rawValue: source), handle: handle, offset: offset, to: InodeID(rawValue: target),
+                        targetHandle: targetHandle, targetOffset: targetOffset, count: min(length, FuseSession.copyBytesMax)))
+            }
+        }
+    }
+}

@@ -1,0 +1,145 @@
+import Bytes
+import CFuse
+import Filesystem
+import Glibc
+import Model
+import Namespace
+import Runtime
+import Synchronization
+import Telemetry
+
+/// A libfuse session and what its requests need. Destroyed when the last request, and whoever serves it, is gone.
+///
+/// Sendable without checking: `pointer` is set once, before anything else can see the session, libfuse's session functions are made for several threads,
+/// and the rest is immutable, atomic or behind `lock`.
+final class FuseSession: @unchecked Sendable {
+    /// FUSE protocol 7.44 (Linux 6.16) brought the notification that lets all cached entries be looked up again.
+    private static let epochProtocolMinor: UInt32 = 44
+    /// Largest write, and by it the largest read: the kernel's limit of 256 pages.
+    private static let transferBytes: UInt32 = 1 << 20
+    /// Read-ahead requests under way at a time: 64 of up to 1 MiB.
+    private static let backgroundRequests: UInt32 = 64
+
+    let operations: any FileOperations
+    let options: FuseOptions
+    let log: Log
+    let interrupts = InterruptWatch()
+    private var pointer: OpaquePointer?
+    private let draining = Atomic<Bool>(false)
+    private let cachesEntries = Atomic<Bool>(false)
+
+    init(operations: any FileOperations, options: FuseOptions, log: Log) throws(FuseMountError) {
+        self.operations = operations
+        self.options = options
+        self.log = log
+        var arguments = fuse_args()
+        defer { fuse_opt_free_args(&arguments) }
+        for argument in ["dhtfs", "-o", options.text] where fuse_opt_add_arg(&arguments, argument) != 0 {
+            throw FuseMountError(.failed, "cannot mount: out of memory")
+        }
+        var table = Self.handlers()
+        pointer = fuse_session_new(
+            &arguments, &table, MemoryLayout<fuse_lowlevel_ops>.size, Unmanaged.passUnretained(self).toOpaque())
+        guard pointer != nil else { throw FuseMountError(.failed, "libfuse refused the mount options: \(LibraryLog.takeLast())") }
+    }
+
+    deinit { if let pointer { fuse_session_destroy(pointer) } }
+
+    /// The session that a request belongs to.
+    static func of(_ request: OpaquePointer) -> FuseSession? {
+        guard let data = fuse_req_userdata(request) else { return nil }
+        return Unmanaged<FuseSession>.fromOpaque(data).takeUnretainedValue()
+    }
+
+    /// Whether entries may be cached by the kernel: it has a way to be told that they changed which cannot wait for a lock.
+    var canInvalidateEntries: Bool { cachesEntries.load(ordering: .acquiring) }
+
+    /// The kernel said at INIT that it would, but does not.
+    func giveUpEntries() { cachesEntries.store(false, ordering: .releasing) }
+
+    /// Set by an orderly stop while files are still open: nothing new is begun.
+    var refusesWork: Bool { draining.load(ordering: .acquiring) }
+
+    func refuseWork() { draining.store(true, ordering: .releasing) }
+
+    /// mount(2), or fusermount3(1) for users who may not. Blocks.
+    func mount(at path: String) throws(FuseMountError) {
+        _ = LibraryLog.takeLast()
+        guard fuse_session_mount(pointer, path) == 0 else {
+            let reason = LibraryLog.takeLast()
+            let denied = reason.contains("not permitted") || reason.contains("denied") || reason.contains("user_allow_other")
+            throw FuseMountError(
+                denied ? .notPermitted : .failed,
+                "cannot mount at \(path): \(reason.isEmpty ? "the system refused" : reason)"
+                    + (denied ? "; run as root, or without allow_other" : ""))
+        }
+    }
+
+    /// A descriptor of our own for the session's device, for notifications.
+    func notificationChannel() -> NotificationChannel? {
+        let descriptor = dup(fuse_session_fd(pointer))
+        return descriptor < 0 ? nil : NotificationChannel(descriptor)
+    }
+
+    /// Reads and dispatches requests until the filesystem is unmounted or `leave` is called. Returns 0 or an error number. Blocks.
+    func serve() -> Int32 {
+        guard let configuration = fuse_loop_cfg_create() else { return ENOMEM }
+        defer { fuse_loop_cfg_destroy(configuration) }
+        fuse_loop_cfg_set_clone_fd(configuration, 1)
+        let threads = UInt32(clamping: min(max(options.maxThreads, 1), 64))
+        fuse_loop_cfg_set_max_threads(configuration, threads)
+        fuse_loop_cfg_set_idle_threads(configuration, threads)
+        let result = fuse_session_loop_mt(pointer, configuration)
+        return result < 0 ? -result : 0
+    }
+
+    /// Makes `serve` return although the filesystem is not unmounted: sets the flag and wakes one thread with an answer to a question.
+    func leave() {
+        fuse_session_exit(pointer)
+        _ = fuse_lowlevel_notify_retrieve(pointer, fuse_ino_t(FUSE_ROOT_ID), 0, 0, nil)
+    }
+
+    /// Unmounts lazily through libfuse, for users who may not call umount(2). Blocks.
+    func unmount() { fuse_session_unmount(pointer) }
+
+    /// On a FUSE thread, before the first request.
+    fileprivate func negotiate(_ connection: inout fuse_conn_info) {
+        let table = FuseCapability.negotiate(&connection)
+        connection.max_write = Self.transferBytes
+        connection.max_readahead = UInt32(clamping: options.readAheadKiB) &* 1024
+        connection.max_background = Self.backgroundRequests
+        connection.congestion_threshold = Self.backgroundRequests * 3 / 4
+        connection.time_gran = 1
+        cachesEntries.store(connection.proto_minor >= Self.epochProtocolMinor, ordering: .releasing)
+        log.info(
+            "FUSE session begins",
+            ["protocol": "\(connection.proto_major).\(connection.proto_minor)", "capabilities": table, "threads": "\(options.maxThreads)"])
+    }
+
+    private static func handlers() -> fuse_lowlevel_ops {
+        var table = fuse_lowlevel_ops()
+        table.`init` = { data, connection in
+            guard let data, let connection else { return }
+            Unmanaged<FuseSession>.fromOpaque(data).takeUnretainedValue().negotiate(&connection.pointee)
+        }
+        addNames(to: &table)
+        addAttributes(to: &table)
+        addFiles(to: &table)
+        addDirectories(to: &table)
+        // Left out on purpose, answered by libfuse with ENOSYS, which the kernel remembers: access (with default_permissions the kernel
+        // decides; without, everything is allowed), getlk, setlk and flock (kept by the kernel), bmap, poll, ioctl (the kernel makes it ENOTTY).
+        return table
+    }
+
+    /// A new entry for the kernel.
+    func parameters(of entry: EntryReply) -> fuse_entry_param {
+        var parameters = fuse_entry_param()
+        parameters.ino = entry.attributes.inode.rawValue
+        // Inode numbers are never used again, so one generation is enough.
+        parameters.generation = 0
+        parameters.attr = entry.attributes.status
+        parameters.attr_timeout = seconds(entry.attributesValidity)
+        parameters.entry_timeout = canInvalidateEntries ? seconds(entry.entryValidity) : 0
+        return parameters
+    }
+}

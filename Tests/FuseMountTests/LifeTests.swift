@@ -1,0 +1,219 @@
+import Filesystem
+import Glibc
+import Model
+import Namespace
+import Runtime
+import Telemetry
+import Testing
+
+@testable import FuseMount
+
+/// Mounting, unmounting, interrupts and caches.
+@Suite(.serialized, .enabled(if: canMount, "needs root and /dev/fuse")) @LoopActor struct LifeTests {
+    private func failure(at path: String) async -> FuseMountError.Code? {
+        let mount = FuseMount(mountPoint: path, options: FuseOptions(), operations: RamFiles(), log: Log(component: "mount", level: .error))
+        do throws(FuseMountError) {
+            try await mount.mount()
+            await mount.stop()
+            return nil
+        } catch {
+            #expect(!error.description.contains("\n"))
+            return error.code
+        }
+    }
+
+    @Test func badMountPoints() async throws {
+        let directory = try Mounted.directory()
+        #expect(await failure(at: directory + "/absent") == .missing)
+        close(open(directory + "/file", O_CREAT | O_WRONLY, 0o600))
+        #expect(await failure(at: directory + "/file") == .notDirectory)
+        #expect(await failure(at: directory + "/file/below") == .notDirectory)
+        unlink(directory + "/file")
+        try await Mounted.with { mounted, _ in #expect(await failure(at: mounted.path) == .busy) }
+        #expect(await failure(at: directory + "///") == nil)
+        rmdir(directory)
+    }
+
+    /// What is left when a process that serves a mount is killed: the mount, with nobody behind it.
+    @Test func deadMountIsReplaced() async throws {
+        let mounted = try Mounted()
+        let killed = try Child(mounted.path)
+        #expect(
+            await killed.ask(
+                """
+                import ctypes
+                libc = ctypes.CDLL(None, use_errno=True)
+                f = os.open('/dev/fuse', os.O_RDWR)
+                result = libc.mount(b'dhtfs', M.encode(), b'fuse.dhtfs', 0, f'fd={f},rootmode=40000,user_id=0,group_id=0'.encode())
+                """) == "0")
+        #expect(await killed.end())
+        var status = stat()
+        #expect(stat(mounted.path, &status) != 0 && errno == ENOTCONN)
+
+        try await mounted.mount.mount()
+        let child = try Child(mounted.path)
+        #expect(await child.ask("os.mkdir(M+'/d') or os.listdir(M)") == "['d']")
+        #expect(await child.end())
+        await mounted.mount.stop()
+        #expect(MountPoint.top(at: mounted.path) == nil)
+        #expect(rmdir(mounted.path) == 0)
+    }
+
+    @Test func unmountedByOthers() async throws {
+        let mounted = try Mounted()
+        try await mounted.mount.mount()
+        let child = try Child(mounted.path)
+        #expect(await child.ask("os.mkdir(M+'/d')") == "None")
+        #expect(await child.ask("os.system('umount ' + M)") == "0")
+        await mounted.mount.run()
+        #expect(mounted.files.calls["syncAll"] == 1)
+        #expect(mounted.files.kernelCache == nil)
+        #expect(await child.ask("os.listdir(M)") == "[]")
+        await mounted.mount.stop()
+        #expect(await child.end())
+        rmdir(mounted.path)
+    }
+
+    /// The mount point is free at once, and who has files open gets an error instead of a hanging call.
+    @Test func stopWhileInUse() async throws {
+        let mounted = try Mounted()
+        try await mounted.mount.mount()
+        let child = try Child(mounted.path)
+        #expect(await child.ask("f = os.open(M+'/f', os.O_CREAT | os.O_WRONLY); result = os.write(f, b'x')") == "1")
+        child.tell("while True: os.write(f, b'y'*100000)")
+        let server = Task { @LoopActor in await mounted.mount.run() }
+        await mounted.mount.stop()
+        await server.value
+        #expect(MountPoint.top(at: mounted.path) == nil)
+        #expect(["ENOTCONN", "ECONNABORTED", "ENODEV"].contains(await child.answer()))
+        #expect(await child.ask("os.listdir(M)") == "[]")
+        #expect(await child.end())
+        rmdir(mounted.path)
+        #expect(mounted.files.calls["syncAll", default: 0] >= 2)
+    }
+
+    /// While the cluster does not answer: Ctrl-C ends a program that waits for a query.
+    @Test func interruptedQuery() async throws {
+        try await Mounted.with { mounted, child in
+            mounted.files.hold("stuck")
+            child.tell("os.stat(M+'/stuck')")
+            await mounted.files.somebodyHeld()
+            kill(child.process, SIGINT)
+            #expect(await child.answer() == "KeyboardInterrupt ")
+            mounted.files.letGo()
+            #expect(await child.ask("os.stat(M+'/stuck')") == "ENOENT")
+        }
+    }
+
+    /// A timer or the end of a child is no wish to stop, but a wish that follows it counts.
+    @Test func otherSignalsDoNotInterrupt() async throws {
+        try await Mounted.with { mounted, child in
+            _ = await child.ask("import signal; signal.signal(signal.SIGUSR1, lambda *_: None)\nopen(M+'/f', 'w').write('text')")
+            mounted.files.hold("read")
+            child.tell("open(M+'/f').read()")
+            await mounted.files.somebodyHeld()
+            kill(child.process, SIGUSR1)
+            kill(child.process, SIGINT)
+            #expect(await child.answer() == "KeyboardInterrupt ")
+            #expect(mounted.files.calls["read"] == 1)
+        }
+    }
+
+    /// A change is not given up by a signal that the program handles, but a killed program is let go, and the change still happens.
+    @Test func killedDuringChange() async throws {
+        try await Mounted.with { mounted, child in
+            mounted.files.hold("made")
+            let other = try Child(mounted.path)
+            other.tell("os.mkdir(M+'/made')")
+            await mounted.files.somebodyHeld()
+            kill(other.process, SIGINT)
+            #expect(await other.end())
+            #expect(mounted.files.inode("made") == nil)
+            mounted.files.letGo()
+            #expect(await child.ask("os.path.isdir(M+'/made')") == "True")
+        }
+    }
+
+    /// What an interrupted call got after all is given back.
+    @Test func lateResultIsReleased() async throws {
+        try await Mounted.with { mounted, child in
+            mounted.files.hold("made")
+            let other = try Child(mounted.path)
+            other.tell("os.open(M+'/made', os.O_CREAT | os.O_WRONLY)")
+            await mounted.files.somebodyHeld()
+            #expect(await other.end())
+            mounted.files.letGo()
+            #expect(await child.ask("os.path.isfile(M+'/made')") == "True")
+            #expect(mounted.files.openHandles.isEmpty)
+        }
+    }
+
+    /// Cached names: the kernel does not ask again until it is told to, even while an operation in the same directory waits.
+    @Test func cachedNames() async throws {
+        try await Mounted.with { mounted, child in
+            guard mounted.mount.canInvalidateEntries else { return }
+            mounted.files.entryValidity = 3600 * Nanoseconds.second
+            mounted.files.attributesValidity = 3600 * Nanoseconds.second
+            _ = await child.ask("open(M+'/old', 'w').close()")
+            #expect(await child.ask("os.path.exists(M+'/old')") == "True")
+            let lookups = mounted.files.calls["lookup"]
+            #expect(await child.ask("[os.path.exists(M+'/old') for _ in range(5)]") == "[True, True, True, True, True]")
+            #expect(mounted.files.calls["lookup"] == lookups)
+
+            mounted.files.hold("stuck")
+            let other = try Child(mounted.path)
+            other.tell("os.mkdir(M+'/stuck')")
+            await mounted.files.somebodyHeld()
+            mounted.files.renameRemotely("old", "new")
+            #expect(await child.ask("os.path.exists(M+'/old')") == "True")
+            await mounted.files.kernelCache?.invalidateEntries(of: .root, names: [])
+            mounted.files.letGo()
+            #expect(await other.answer() == "None")
+            #expect(await child.ask("os.path.exists(M+'/old'), os.path.exists(M+'/new')") == "(False, True)")
+            #expect(await other.end())
+        }
+    }
+
+    /// Cached attributes and pages stay until they are invalidated.
+    @Test func cachedContent() async throws {
+        try await Mounted.with { mounted, child in
+            mounted.files.attributesValidity = 3600 * Nanoseconds.second
+            mounted.files.keepCache = true
+            _ = await child.ask("open(M+'/f', 'w').write('first')\ng = os.open(M+'/f', os.O_RDONLY)")
+            #expect(await child.ask("os.pread(g, 100, 0), os.fstat(g).st_size") == "(b'first', 5)")
+            let reads = mounted.files.calls["read"]
+            mounted.files.replaceContent("f", "second")
+            #expect(await child.ask("os.pread(g, 100, 0), os.fstat(g).st_size") == "(b'first', 5)")
+            #expect(mounted.files.calls["read"] == reads)
+            let inode = try #require(mounted.files.inode("f"))
+            await mounted.files.kernelCache?.invalidate(inode)
+            #expect(await child.ask("os.pread(g, 100, 0), os.fstat(g).st_size") == "(b'second', 6)")
+            // An inode that the kernel does not know.
+            await mounted.files.kernelCache?.invalidate(InodeID(rawValue: 1 << 40))
+        }
+    }
+
+    /// An invalidation that waits for a page does not hold up others, nor the loop.
+    @Test func invalidationBehindARead() async throws {
+        try await Mounted.with { mounted, child in
+            _ = await child.ask("open(M+'/f', 'w').write('text')\nopen(M+'/g', 'w').write('text')")
+            let (f, g) = (try #require(mounted.files.inode("f")), try #require(mounted.files.inode("g")))
+            mounted.files.hold("read")
+            child.tell("open(M+'/f').read()")
+            await mounted.files.somebodyHeld()
+            let first = Task { @LoopActor in await mounted.files.kernelCache?.invalidate(f) }
+            await mounted.files.kernelCache?.invalidate(g)
+            mounted.files.letGo()
+            await first.value
+            #expect(await child.answer() == "text")
+        }
+    }
+
+    @Test func readAheadIsRaised() async throws {
+        try await Mounted.with({ $0.readAheadKiB = 2048 }) { mounted, _ in
+            let entry = try #require(MountPoint.top(at: mounted.path))
+            guard access("/sys/class/bdi/\(entry.device)/read_ahead_kb", W_OK) == 0 else { return }
+            #expect(MountPoint.contents(of: "/sys/class/bdi/\(entry.device)/read_ahead_kb") == "2048\n")
+        }
+    }
+}
