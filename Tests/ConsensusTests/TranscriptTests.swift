@@ -144,6 +144,7 @@ import Testing
         > persisted 1 13
         > persisted 2 14
         > persisted 3 15
+          to 3 term 2 appended 1
           to 3 term 2 appended 2
         > append 3 2 9 2 1 9 16
           to 3 term 2 conflict 9 try 2@2
