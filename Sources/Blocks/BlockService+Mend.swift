@@ -79,7 +79,7 @@ extension BlockService {
     /// Gets a good copy from one of `sources` (from wherever the ring says if empty) unless there is one here, and stores it in the place of a bad one.
     func pull(_ key: BlockKey, from sources: [NodeID]) async -> PullOutcome {
         do throws(BlockFailure) {
-            let condition = try await local.check(key)
+            let condition = await condition(of: key)
             if condition == .good { return .done }
             var order = sources
             if order.isEmpty {
@@ -107,6 +107,11 @@ extension BlockService {
         } catch {
             return .failed(error)
         }
+    }
+
+    /// A copy that the disk cannot read is as good as a bad one where another can be had.
+    private func condition(of key: BlockKey) async -> BlockCondition {
+        do throws(BlockFailure) { return try await local.check(key) } catch { return .corrupt }
     }
 
     /// Has every daemon of every known layout forget blocks. The caller made sure before that nothing refers to them.

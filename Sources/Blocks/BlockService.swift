@@ -177,7 +177,7 @@ package final class BlockService: Sendable {
         return BlockProbeReply(lengths: lengths)
     }
 
-    /// Only looks: what is found bad is repaired on request.
+    /// Begins no repair: that is for those who asked to decide.
     private func check(_ request: BlockKeysRequest) async throws(BlockFailure) -> BlockCheckReply {
         var conditions: [BlockCondition] = []
         for key in request.keys { conditions.append(try await local.check(key)) }

@@ -12,11 +12,11 @@ package protocol LocalBlocks: AnyObject, Sendable {
     /// quarantined.
     /// - Throws: `.missing`, `.corrupt`, `.invalid`, `.failed`.
     func get(_ key: BlockKey, range: Range<Int>?) async throws(BlockFailure) -> Slice
-    /// The length of the block, from the index alone; nil if there is none.
+    /// The length of the block, from the index alone; nil if there is no copy or it is known to be bad.
     func length(of key: BlockKey) async throws(BlockFailure) -> Int?
-    /// Up to `limit` blocks with keys above `after`, ascending; fewer only at the end.
+    /// Up to `limit` blocks with keys above `after`, ascending, bad copies too; fewer only at the end.
     func list(after: BlockKey?, limit: Int) async throws(BlockFailure) -> [StoredBlock]
-    /// Reads the whole block and checks it against its key. Changes nothing.
+    /// Reads the whole block and checks it against its key. A copy found bad may be quarantined, and is bad ever after.
     func check(_ key: BlockKey) async throws(BlockFailure) -> BlockCondition
     /// Takes a bad copy out of use, so that a later `put` of the key stores a good one. Fine if there is none.
     func quarantine(_ key: BlockKey) async throws(BlockFailure)

@@ -3,6 +3,7 @@ import Bytes
 import Digest
 import Membership
 import Model
+import OrderedStore
 import Ring
 import Runtime
 import Testing
