@@ -42,7 +42,7 @@ final class StoreCluster {
             let environment = world.node(node.rawValue, disk: disk)
             store = try await BlockStore.open(
                 environment: environment, directory: "/blocks", index: index,
-                options: BlockStoreOptions(cluster: StoreCluster.cluster, node: node, segmentBytes: 8 << 20, reserveBytes: 0), log: log)
+                options: BlockStoreOptions(cluster: StoreCluster.cluster, node: node, segmentBytes: 1 << 20, reserveBytes: 0), log: log)
             let layouts = LayoutTable(history)
             let addresses = AddressBook(Dictionary(uniqueKeysWithValues: history.current.members.map { ($0.node, $0.address) }))
             let dispatch = Dispatch()
