@@ -96,6 +96,18 @@ import Wire
         #expect(cluster.wire.count(.blockPut, to: replicas[1].node) == 1)
     }
 
+    @Test func aHungCoordinatorHoldsUpOnlyTheFirstPut() async throws {
+        let own = NodeID(rawValue: 1)
+        let cluster = try TestCluster(members: 3, replicas: 3) { $0.ownNode = own }
+        cluster.wire.behaviour[own] = .hung
+        let begin = cluster.clock.now
+        #expect(try await cluster.put(cluster.bytes(10)).value != nil)
+        #expect(cluster.clock.now - begin == 3 * Nanoseconds.second)
+        let second = cluster.clock.now
+        #expect(try await cluster.put(cluster.bytes(11)).value != nil)
+        #expect(cluster.clock.now == second)
+    }
+
     @Test func aReplicaKnownToBeDownIsNotAskedButNoted() async throws {
         let cluster = try TestCluster(members: 3, replicas: 3)
         let content = cluster.bytes(10)
