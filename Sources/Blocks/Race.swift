@@ -35,38 +35,43 @@ final class Race<Value: Sendable> {
     ///   - hedgeDelay: nanoseconds; doubles with each time it passed.
     ///   - together: how many may be asked at the same time.
     ///   - isFinal: an error after which asking others makes no sense.
-    func run(_ nodes: [NodeID], hedgeDelay: UInt64, together: Int, isFinal: (ReplicaError) -> Bool = { _ in false }) async -> Outcome {
+    ///   - onLate: told of each daemon that has not answered when the hedge delay has passed.
+    func run(
+        _ nodes: [NodeID], hedgeDelay: UInt64, together: Int, isFinal: (ReplicaError) -> Bool = { _ in false },
+        onLate: (NodeID) -> Void = { _ in }
+    ) async -> Outcome {
         var rest = nodes[...]
-        var outstanding = 0
+        var outstanding: [NodeID] = []
         var errors: [(node: NodeID, error: ReplicaError)] = []
         var delay = hedgeDelay
         defer { isOver = true }
         while true {
-            if outstanding == 0 {
+            if outstanding.isEmpty {
                 guard let node = rest.popFirst() else { return .lost(errors) }
                 start(node)
-                outstanding += 1
+                outstanding.append(node)
             }
             var timer: (any TimerHandle)?
-            if !rest.isEmpty, outstanding < together { timer = clock.schedule(after: delay) { self.post(.late) } }
+            if !rest.isEmpty, outstanding.count < together { timer = clock.schedule(after: delay) { self.post(.late) } }
             let event = await next()
             timer?.cancel()
             switch event {
             case .finished(let node, .success(let value)):
                 return .won(value, by: node)
             case .finished(let node, .failure(let error)):
-                outstanding -= 1
+                outstanding.removeAll { $0 == node }
                 errors.append((node, error))
                 if isFinal(error) { return .lost(errors) }
                 if let next = rest.popFirst() {
                     start(next)
-                    outstanding += 1
+                    outstanding.append(next)
                 }
             case .late:
-                guard outstanding < together, let node = rest.popFirst() else { break }
+                for node in outstanding { onLate(node) }
+                guard outstanding.count < together, let node = rest.popFirst() else { break }
                 delay = min(delay.multipliedReportingOverflow(by: 2).partialValue, 60 * Nanoseconds.second)
                 start(node)
-                outstanding += 1
+                outstanding.append(node)
             }
         }
     }

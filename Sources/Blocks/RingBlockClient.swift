@@ -61,7 +61,11 @@ package final class RingBlockClient: BlockClient {
                 }
             }
             let cause: String
-            switch await race.run(order, hedgeDelay: configuration.putHedgeDelay, together: 2, isFinal: { $0.code == .failed(.noSpace) }) {
+            let outcome = await race.run(
+                order, hedgeDelay: configuration.putHedgeDelay, together: 2, isFinal: { $0.code == .failed(.noSpace) },
+                // Later puts need not find out for themselves. An answer after all makes it good.
+                onLate: { replicas.health.noteSilence(of: $0) })
+            switch outcome {
             case .won(let reply, _):
                 layouts.noteVersion(reply.layoutVersion)
                 return

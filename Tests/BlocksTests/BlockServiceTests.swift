@@ -35,11 +35,11 @@ import Wire
             listed += page
             if page.count < 4 { break }
         }
-        #expect(listed == keys.map { StoredBlock(key: $0, length: 10) })
+        #expect(listed == keys.map { StoredBlock(key: $0, length: 10, isBad: false) })
         #expect(cluster.wire.count(.blockList) == 3)
     }
 
-    @Test func checkOnlyLooks() async throws {
+    @Test func checkBeginsNoRepair() async throws {
         let cluster = try TestCluster(members: 1, replicas: 1)
         let good = cluster.stored(cluster.bytes(10))
         let bad = cluster.stored(cluster.bytes(11))

@@ -44,7 +44,7 @@ final class MemoryLocalBlocks: LocalBlocks {
 
     func list(after: BlockKey?, limit: Int) async throws(BlockFailure) -> [StoredBlock] {
         blocks.keys.sorted().filter { key in after.map { key > $0 } ?? true }.prefix(limit)
-            .map { StoredBlock(key: $0, length: UInt32(blocks[$0]?.count ?? 0)) }
+            .map { StoredBlock(key: $0, length: UInt32(blocks[$0]?.count ?? 0), isBad: rotten.contains($0)) }
     }
 
     func check(_ key: BlockKey) async throws(BlockFailure) -> BlockCondition {

@@ -26,7 +26,7 @@ import Testing
         try roundTrip(BlockProbeReply(lengths: [0, 1, .max]))
         try roundTrip(BlockListRequest(after: nil, limit: 1))
         try roundTrip(BlockListRequest(after: Self.key))
-        try roundTrip(BlockListReply(blocks: [StoredBlock(key: Self.key, length: 5)]))
+        try roundTrip(BlockListReply(blocks: [StoredBlock(key: Self.key, length: 5, isBad: true)]))
         try roundTrip(BlockCheckReply(conditions: [.good, .missing, .corrupt]))
         try roundTrip(BlockPullRequest(key: Self.key, sources: [NodeID(rawValue: 1)]))
         try roundTrip(ProbeRequest(target: nil))

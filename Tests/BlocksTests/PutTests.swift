@@ -3,6 +3,7 @@ import Bytes
 import Digest
 import Membership
 import Model
+import OrderedStore
 import Ring
 import Runtime
 import Testing
@@ -93,6 +94,18 @@ import Wire
         #expect(try await cluster.put(content).value == key)
         #expect(cluster.holders(key).isSuperset(of: [replicas[1].node, replicas[2].node]))
         #expect(cluster.wire.count(.blockPut, to: replicas[1].node) == 1)
+    }
+
+    @Test func aHungCoordinatorHoldsUpOnlyTheFirstPut() async throws {
+        let own = NodeID(rawValue: 1)
+        let cluster = try TestCluster(members: 3, replicas: 3) { $0.ownNode = own }
+        cluster.wire.behaviour[own] = .hung
+        let begin = cluster.clock.now
+        #expect(try await cluster.put(cluster.bytes(10)).value != nil)
+        #expect(cluster.clock.now - begin == 3 * Nanoseconds.second)
+        let second = cluster.clock.now
+        #expect(try await cluster.put(cluster.bytes(11)).value != nil)
+        #expect(cluster.clock.now == second)
     }
 
     @Test func aReplicaKnownToBeDownIsNotAskedButNoted() async throws {

@@ -3,6 +3,7 @@ import Bytes
 import Digest
 import Membership
 import Model
+import OrderedStore
 import Ring
 import Runtime
 import Telemetry
@@ -18,7 +19,7 @@ final class TestCluster {
         let local = MemoryLocalBlocks()
         let layouts: LayoutTable
         let health: PeerHealth
-        let queueStore = MemoryOrderedStore()
+        let queueStore = MemoryStore()
         let resync: ResyncQueue
         let service: BlockService
 
