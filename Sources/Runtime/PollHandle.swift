@@ -32,6 +32,8 @@ final class PollHandle {
             guard let data = handle?.pointee.data else { return }
             let this = Unmanaged<PollHandle>.fromOpaque(data).takeUnretainedValue()
             LoopActor.assumeIsolated {
+                // After an error libuv has stopped watching (uv_poll_start, libuv documentation).
+                if status < 0 { this.watched = (false, false) }
                 this.onEvent?(
                     status < 0 || events & Int32(UV_READABLE.rawValue) != 0, status < 0 || events & Int32(UV_WRITABLE.rawValue) != 0)
             }
