@@ -21,12 +21,12 @@ import Testing
         var outcome = Outcome()
         do throws(BlockStoreError) {
             let store = try await harness.open()
-            for number in 0..<60 {
+            for number in 0..<30 {
                 outcome.unknown = [number]
                 try await harness.fill(store, [number], count: 5000)
                 outcome.present.insert(number)
             }
-            let victims = (0..<60).filter { $0 % 5 != 0 }
+            let victims = (0..<30).filter { $0 % 5 != 0 }
             outcome.unknown = Set(victims)
             outcome.present.subtract(victims)
             try await store.delete(victims.map { StoreHarness.key($0, count: 5000) })
@@ -76,8 +76,8 @@ import Testing
             harness.crash(random: number % 2 == 0 ? SeededRandom(seed: UInt64(number)) : nil)
             try await check(harness, outcome, "operation \(number) \(code)")
         }
-        #expect(number > 150)
-        #expect(faults > 100)
+        #expect(number > 90)
+        #expect(faults > 60)
     }
 
     @Test @LoopActor func everyOperationMayBeTheLast() async throws {
@@ -99,7 +99,7 @@ import Testing
             try await check(harness, outcome, "crash at \(number)")
             if !isOver { break }
         }
-        #expect(number > 150)
+        #expect(number > 90)
     }
 
     @Test @LoopActor func flippedBytesAreNeverServed() async throws {

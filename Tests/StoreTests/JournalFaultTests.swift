@@ -10,8 +10,8 @@ import Testing
         var done = 0
         do throws(JournalError) {
             let journal = try await harness.open()
-            while done < 90 {
-                try await journal.append(type: 1, header: [], payload: JournalHarness.payload(done, count: 2000))
+            while done < 40 {
+                try await journal.append(type: 1, header: [], payload: JournalHarness.payload(done, count: 4000))
                 done += 1
             }
             return (done, done, false)
@@ -24,7 +24,7 @@ import Testing
         let journal = try await harness.open()
         let count = harness.payloads.count
         #expect(count >= must && count <= may, "\(what)")
-        #expect(harness.payloads == JournalHarness.contents(0..<count, count: 2000), "\(what)")
+        #expect(harness.payloads == JournalHarness.contents(0..<count, count: 4000), "\(what)")
         // It is usable, and what it takes now stays.
         try await journal.append(type: 2, header: [9])
         harness.disk.crash()
@@ -46,8 +46,8 @@ import Testing
             harness.disk.crash(random: number % 2 == 0 ? SeededRandom(seed: UInt64(number)) : nil)
             try await check(harness, must: result.must, may: result.may, "operation \(number) \(code)")
         }
-        #expect(number > 180)
-        #expect(faults > 170)
+        #expect(number > 80)
+        #expect(faults > 80)
     }
 
     @Test @LoopActor func afterAFullDiskTheJournalGoesOn() async throws {
@@ -58,17 +58,17 @@ import Testing
             guard let journal = try? await harness.open() else { continue }
             harness.disk.failingOperation = (harness.disk.operations + number, .noSpace)
             var stored: [Int] = []
-            for record in 0..<90 {
+            for record in 0..<70 {
                 if await harness.fillCode(journal, record..<record + 1) == nil { stored.append(record) }
             }
             if harness.disk.failingOperation != nil { break }
             // A failure of giving back room behind a seal, or of cutting, ends it; every other one costs one record.
-            if !journal.hasFailed { #expect(stored.count >= 89, "operation \(number)") }
+            if !journal.hasFailed { #expect(stored.count >= 69, "operation \(number)") }
             harness.disk.crash()
             _ = try await harness.open()
             #expect(harness.payloads == JournalHarness.contents(stored), "operation \(number)")
         }
-        #expect(number > 90)
+        #expect(number > 70)
     }
 
     @Test @LoopActor func everyOperationMayBeTheLast() async throws {
@@ -89,7 +89,7 @@ import Testing
             try await check(harness, must: result.must, may: result.may, "crash at \(number)")
             if !isOver { break }
         }
-        #expect(number > 180)
+        #expect(number > 80)
     }
 
     @Test @LoopActor func truncationSurvivesACrashAnywhere() async throws {

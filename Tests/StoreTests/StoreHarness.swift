@@ -35,8 +35,18 @@ final class StoreHarness {
         index.crash()
     }
 
-    static func content(_ number: Int, count: Int = 1000) -> Slice { Slice(copying: JournalHarness.bytes(number, count: count)) }
-    static func key(_ number: Int, count: Int = 1000) -> BlockKey { SHA256.key(of: content(number, count: count)) }
+    private static var made: [[Int]: (BlockKey, Slice)] = [:]
+
+    private static func block(_ number: Int, _ count: Int) -> (BlockKey, Slice) {
+        if let known = made[[number, count]] { return known }
+        let content = Slice(copying: JournalHarness.bytes(number, count: count))
+        let block = (SHA256.key(of: content), content)
+        made[[number, count]] = block
+        return block
+    }
+
+    static func content(_ number: Int, count: Int = 1000) -> Slice { block(number, count).1 }
+    static func key(_ number: Int, count: Int = 1000) -> BlockKey { block(number, count).0 }
 
     /// Puts blocks `numbers`, one after the other.
     func fill(_ store: BlockStore, _ numbers: some Sequence<Int> & Sendable, count: Int = 1000) async throws(BlockStoreError) {
@@ -47,7 +57,7 @@ final class StoreHarness {
     func holds(_ store: BlockStore, _ numbers: some Sequence<Int> & Sendable, count: Int = 1000) async -> Bool {
         for number in numbers {
             guard let bytes = try? await store.get(Self.key(number, count: count), verify: .key),
-                bytes.array == JournalHarness.bytes(number, count: count)
+                bytes.array == Self.content(number, count: count).array
             else { return false }
         }
         return true
