@@ -160,6 +160,7 @@ extension Journal {
             switch parsed.stop {
             case .sealed:
                 finish(segment, at: offset, sequence: sequence, sealed: true)
+                do throws(DiskError) { try await giveBackRoom(behind: segment, file) } catch { throw JournalError(error) }
                 return
             case .needs(let needed) where advanced || (needed > piece.count && piece.count == count):
                 count = max(usual, needed)

@@ -81,15 +81,20 @@ extension Journal {
             segment.fileBytes = max(segment.fileBytes, segment.used)
             nextSequence += 1
             durableSequence = nextSequence
-            if segment.fileBytes > segment.used {
-                try await file.truncate(to: segment.used)
-                segment.fileBytes = segment.used
-            }
+            try await giveBackRoom(behind: segment, file)
         } catch {
             // Unlike a group, a torn seal is not worth cutting off: the room for it was preallocated.
             fail(JournalError(error))
             throw JournalError(.failed, error.cause)
         }
+    }
+
+    /// Cuts a sealed segment where it ends. Synced, so that the file of every segment but the last ends with its last record.
+    func giveBackRoom(behind segment: Segment, _ file: any DiskFile) async throws(DiskError) {
+        guard segment.fileBytes > segment.used else { return }
+        try await file.truncate(to: segment.used)
+        try await file.sync()
+        segment.fileBytes = segment.used
     }
 
     /// Removes the full segments whose number is below `segment`, oldest first; returns when that is durable.

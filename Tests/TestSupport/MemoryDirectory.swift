@@ -83,13 +83,15 @@ final class MemoryContent {
         switch change {
         case .write(let offset, let bytes):
             let end = offset + bytes.count
-            if end > target.count { target.append(contentsOf: repeatElement(0, count: end - target.count)) }
-            target.replaceSubrange(offset..<end, with: bytes)
+            if end > target.count { target += [UInt8](repeating: 0, count: end - target.count) }
+            target.withUnsafeMutableBytes { all in
+                bytes.withUnsafeBytes { UnsafeMutableRawBufferPointer(rebasing: all[offset..<end]).copyMemory(from: $0) }
+            }
         case .resize(let length):
             if length < target.count {
                 target.removeLast(target.count - length)
             } else {
-                target.append(contentsOf: repeatElement(0, count: length - target.count))
+                target += [UInt8](repeating: 0, count: length - target.count)
             }
         }
     }

@@ -26,7 +26,7 @@ final class MemoryFile: DiskFile {
         let buffer = BufferPool.shared.buffer(capacity: count)
         guard let start = Int(exactly: offset), start < content.bytes.count else { return buffer }
         let end = min(content.bytes.count, start + count)
-        buffer.storage.copyBytes(from: content.bytes[start..<end])
+        content.bytes.withUnsafeBytes { buffer.storage.copyMemory(from: UnsafeRawBufferPointer(rebasing: $0[start..<end])) }
         buffer.count = end - start
         return buffer
     }
