@@ -11,6 +11,8 @@ enum MessageLimits {
     /// Inodes on which one answer grants leases: a directory and its entries.
     static let leases = 4100
     static let nameBytes = 255
+    /// A command with its header. An entry with one more than its usual bytes must still fit into one request between servers.
+    static let commandBytes = 4 << 20
 }
 
 /// What every request of a client begins with.

@@ -8,6 +8,7 @@ import Transport
 extension MetadataServer {
     /// Body: header, sequence, acknowledgedBelow, command. The answer: `Grants`, outcome.
     func command(_ message: Transport.Message, _ channel: any Channel) async throws(TransportError) -> Transport.Message {
+        guard message.body.count <= MessageLimits.commandBytes else { throw TransportError(.malformed, "the command is too large") }
         let (header, sequence, acknowledged, command) = try decode(message) { reader throws(DecodeError) in
             let header = try RequestHeader(from: &reader)
             let sequence: UInt64 = try reader.integer()

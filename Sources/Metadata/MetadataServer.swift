@@ -323,6 +323,12 @@ package final class MetadataServer {
         loseLeadership(hint: leader == options.node ? nil : leader)
     }
 
+    /// Stops at once, as the death of the process would.
+    package func abandon() {
+        isStopped = true
+        loseLeadership(hint: nil)
+    }
+
     /// The voter that is closest to this server's log.
     private func bestSuccessor() -> NodeID? {
         configuration.voters.filter { $0 != options.node }.max { (peers[$0]?.match ?? 0) < (peers[$1]?.match ?? 0) }
