@@ -37,7 +37,7 @@ extension DistributedFilesystem {
             items.append(DirectoryItem(name: [0x2E, 0x2E], inode: parent, kind: .directory, next: 2, entry: nil))
         }
         if directory.borders.isEmpty { directory.restart() }
-        guard let page = try await page(directory, at: max(position, 2)) else { return items }
+        guard let page = try await page(directory, at: max(position, 2), plus: plus) else { return items }
         let skipped = Int(max(position, 2) - page.first)
         for (index, entry) in page.entries.enumerated().dropFirst(skipped) {
             let reply = plus ? self.reply(directory.inode, entry, leased: page.leased) : nil
@@ -68,7 +68,7 @@ extension DistributedFilesystem {
     }
 
     /// The page that holds a position, read now if it is not at hand; nil past the end.
-    private func page(_ directory: DirectoryHandle, at position: UInt64) async throws(Errno) -> DirectoryHandle.Page? {
+    private func page(_ directory: DirectoryHandle, at position: UInt64, plus: Bool) async throws(Errno) -> DirectoryHandle.Page? {
         while true {
             if let page = directory.pages.first(where: { position >= $0.first && position < $0.first + UInt64($0.entries.count) }) { return page }
             if let last = directory.pages.last, last.isLast, position >= last.first + UInt64(last.entries.count) { return nil }
@@ -79,7 +79,7 @@ extension DistributedFilesystem {
                 border = (first: last.first + UInt64(last.entries.count), after: last.entries.last?.name ?? border.after)
                 directory.borders.append(border)
             }
-            let page = try await readPage(directory, border)
+            let page = try await readPage(directory, border, plus: plus)
             directory.pages.removeAll { $0.first >= page.first }
             directory.pages.append(page)
             if directory.pages.count > 2 { directory.pages.removeFirst() }
@@ -88,9 +88,11 @@ extension DistributedFilesystem {
         }
     }
 
-    private func readPage(_ directory: DirectoryHandle, _ border: (first: UInt64, after: Name?)) async throws(Errno) -> DirectoryHandle.Page {
+    private func readPage(
+        _ directory: DirectoryHandle, _ border: (first: UInt64, after: Name?), plus: Bool
+    ) async throws(Errno) -> DirectoryHandle.Page {
         let inode = directory.inode
-        if border.after == nil, let page = cachedListing(inode, first: border.first) { return page }
+        if border.after == nil, let page = cachedListing(inode, first: border.first, plus: plus) { return page }
         let mark = mark
         if border.after == nil { directory.startedAt = mark }
         let reply = try await ask(.list(directory: inode.id, after: border.after, limit: Self.pageEntries, withAttributes: true))
@@ -118,7 +120,7 @@ extension DistributedFilesystem {
     }
 
     /// All entries of a directory that is known completely, with as many attributes as are known.
-    private func cachedListing(_ inode: CachedInode, first: UInt64) -> DirectoryHandle.Page? {
+    private func cachedListing(_ inode: CachedInode, first: UInt64, plus: Bool) -> DirectoryHandle.Page? {
         guard metadata.holdsLease(inode.id), let cache = inode.directory, cache.isComplete else { return nil }
         var entries: [DirectoryEntry] = []
         var leased: Set<InodeID> = []
@@ -132,7 +134,7 @@ extension DistributedFilesystem {
             entries.append(DirectoryEntry(name: name, inode: id, kind: kind, attributes: attributes))
         }
         // If attributes of most are missing, one question for all is cheaper than one for each.
-        guard leased.count * 2 >= entries.count else { return nil }
+        guard !plus || leased.count * 2 >= entries.count else { return nil }
         return DirectoryHandle.Page(first: first, entries: entries, leased: leased, isLast: true)
     }
 }

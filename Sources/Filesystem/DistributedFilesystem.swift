@@ -197,8 +197,15 @@ package final class DistributedFilesystem: FileOperations {
         inode.opens -= 1
         guard inode.opens == 0 else { return }
         openInodes -= 1
-        let isOrphan = inode.stored?.links == 0 && inode.stored?.kind != .directory || inode.mustReport
-        guard isOrphan else { return }
+        if let stored = inode.stored, stored.links == 0 { inode.mustReport = true }
+        reportClosed(inode)
+    }
+
+    /// Tells the leader, if it wants to know, that an inode is not open here any more, and gives the lease back: after the last commit, since
+    /// changes are only good under the lease, and since another session may have an unlinked file open.
+    func reportClosed(_ inode: CachedInode) {
+        guard inode.mustReport, inode.opens == 0, inode.recall == nil else { return }
+        guard !inode.isDirty else { return commitSoon(inode) }
         inode.mustReport = false
         inode.dropCaches(stamp: nextStamp())
         table.recount(inode)
@@ -236,4 +243,25 @@ package final class DistributedFilesystem: FileOperations {
         return FilesystemStatistics(
             blockSize: UInt32(options.blockSize), totalBytes: max(space.total, referenced), freeBytes: free, inodes: inodes)
     }
+}
+
+/// What a filesystem holds in memory.
+package struct FilesystemMemory: Equatable, Sendable {
+    /// Bytes of buffers with uncommitted data.
+    package var dirty: Int
+    /// Bytes of cached blocks.
+    package var clean: Int
+    package var inodes: Int
+    /// Names, extents and extended attributes.
+    package var items: Int
+}
+
+extension DistributedFilesystem {
+    /// For counters and for tests of the limits.
+    package var memory: FilesystemMemory {
+        FilesystemMemory(dirty: meter.bytes, clean: blockCache.bytes, inodes: table.count, items: table.items)
+    }
+
+    /// Drops every cached block that is clean, as `echo 3 > /proc/sys/vm/drop_caches` does for the kernel's.
+    package func dropBlocks() { blockCache.removeAll() }
 }

@@ -35,11 +35,7 @@ extension DistributedFilesystem {
         dirty.since = clock.now
         if !dirty.isDirty {
             dirtyInodes[inode.id] = nil
-            if inode.mustReport, inode.opens == 0, inode.recall == nil {
-                inode.mustReport = false
-                inode.dropCaches(stamp: nextStamp())
-                metadata.release([inode.id])
-            }
+            reportClosed(inode)
         }
         wakeWriters(nil)
     }

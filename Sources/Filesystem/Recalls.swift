@@ -25,6 +25,7 @@ extension DistributedFilesystem {
         inode.recall = nil
         inode.pins -= 1
         event.happen()
+        reportClosed(inode)
         return RecallAnswer(stillOpen: inode.opens > 0)
     }
 
