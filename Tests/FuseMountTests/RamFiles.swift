@@ -310,7 +310,11 @@ final class RamFiles: FileOperations {
         let range = Int(offset)..<min(node.content.count, Int(offset) + count)
         // Two parts, so that a reply of several is tried.
         let middle = range.lowerBound + range.count / 3
-        return [Slice(copying: node.content[range.lowerBound..<middle]), Slice(copying: node.content[middle..<range.upperBound])]
+        return node.content.withUnsafeBytes { bytes in
+            [range.lowerBound..<middle, middle..<range.upperBound].map {
+                BufferPool.shared.buffer(copying: UnsafeRawBufferPointer(rebasing: bytes[$0])).slice
+            }
+        }
     }
 
     func write(_ inode: InodeID, handle: UInt64, offset: UInt64, _ content: Slice) async throws(Errno) -> Int {
