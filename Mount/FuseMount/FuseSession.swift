@@ -75,9 +75,10 @@ final class FuseSession: @unchecked Sendable {
         }
     }
 
-    /// A descriptor of our own for the session's device, for notifications.
+    /// A descriptor of our own for the session's device, for notifications. Not for child processes: the kernel ends a mount's
+    /// requests when the last descriptor is closed.
     func notificationChannel() -> NotificationChannel? {
-        let descriptor = dup(fuse_session_fd(pointer))
+        let descriptor = fcntl(fuse_session_fd(pointer), F_DUPFD_CLOEXEC, 0)
         return descriptor < 0 ? nil : NotificationChannel(descriptor)
     }
 

@@ -9,7 +9,9 @@ import Testing
 final class Child: Sendable {
     /// Evaluates each line of its input and prints the value; of an exception, its class and, for system errors, the name of the number.
     private static let program = """
-        import sys, os, errno
+        import sys, os, errno, signal
+        signal.pthread_sigmask(signal.SIG_SETMASK, [])
+        signal.signal(signal.SIGINT, signal.default_int_handler)
         scope = {"os": os, "errno": errno}
         for line in sys.stdin:
             try:

@@ -58,7 +58,7 @@ final class RamFiles: FileOperations {
 
     // MARK: For tests
 
-    /// Operations on this name wait from now on.
+    /// Changes of this name wait from now on. "lookup NAME" and "read" hold queries.
     func hold(_ name: String) { gates.insert(Array(name.utf8)) }
 
     /// Returns when an operation waits.
@@ -154,7 +154,7 @@ final class RamFiles: FileOperations {
 
     func lookup(_ parent: InodeID, _ name: [UInt8]) async throws(Errno) -> EntryReply {
         count("lookup")
-        await pass(name)
+        await pass(Array("lookup ".utf8) + name)
         return looked(try child(parent, name))
     }
 
@@ -253,7 +253,7 @@ final class RamFiles: FileOperations {
 
     private func resize(_ node: Node, _ size: Int) {
         if size < node.content.count { node.content.removeLast(node.content.count - size) }
-        if size > node.content.count { node.content.append(contentsOf: repeatElement(0, count: size - node.content.count)) }
+        if size > node.content.count { node.content += [UInt8](repeating: 0, count: size - node.content.count) }
         touch(node)
     }
 
@@ -310,14 +310,18 @@ final class RamFiles: FileOperations {
         let range = Int(offset)..<min(node.content.count, Int(offset) + count)
         // Two parts, so that a reply of several is tried.
         let middle = range.lowerBound + range.count / 3
-        return [Slice(copying: node.content[range.lowerBound..<middle]), Slice(copying: node.content[middle..<range.upperBound])]
+        return node.content.withUnsafeBytes { bytes in
+            [range.lowerBound..<middle, middle..<range.upperBound].map {
+                BufferPool.shared.buffer(copying: UnsafeRawBufferPointer(rebasing: bytes[$0])).slice
+            }
+        }
     }
 
     func write(_ inode: InodeID, handle: UInt64, offset: UInt64, _ content: Slice) async throws(Errno) -> Int {
         count("write")
         let node = try node(inode)
         let end = Int(offset) + content.count
-        if node.content.count < end { node.content.append(contentsOf: repeatElement(0, count: end - node.content.count)) }
+        if node.content.count < end { node.content += [UInt8](repeating: 0, count: end - node.content.count) }
         node.content.withUnsafeMutableBytes { bytes in
             content.withBytes { UnsafeMutableRawBufferPointer(rebasing: bytes[Int(offset)..<end]).copyMemory(from: $0) }
         }
