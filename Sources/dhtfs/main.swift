@@ -1,3 +1,4 @@
+import CPosix
 import Daemon
 import Glibc
 import Runtime
@@ -24,6 +25,9 @@ private func fail(_ message: String, _ code: Int32) -> Never {
     Terminal.note("dhtfs: \(message)")
     exit(code)
 }
+
+// What ps(1) shows, whatever the file is called; a process that is started by /proc/self/exe would be "exe".
+CPosix_name_thread("dhtfs")
 
 // A peer that goes away shows up as an error of the write, never as a signal.
 signal(SIGPIPE, SIG_IGN)

@@ -1,4 +1,5 @@
 import Daemon
+import Telemetry
 import Testing
 
 @Suite struct ConfigurationTests {
