@@ -1,4 +1,6 @@
 import CPosix
+// Whole-module builds ascribe timespec and stat to the first C module that includes them, and that is libuv.
+import CUV
 import Glibc
 
 /// The machine's clock, and timers on it by one timer descriptor on the event loop.

@@ -1,4 +1,5 @@
 import CPosix
+import CUV
 import Glibc
 
 /// The machine's own filesystems, by ordinary system calls on worker threads.

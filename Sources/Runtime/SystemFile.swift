@@ -1,5 +1,6 @@
 import Bytes
 import CPosix
+import CUV
 import Glibc
 
 /// A file opened by `SystemDisk`.
