@@ -1,5 +1,5 @@
 import CPosix
-// In an optimized build the C types of stat(2) and clock_gettime(2) are taken from the headers that libuv includes.
+// Whole-module builds ascribe timespec and stat to the first C module that includes them, and that is libuv.
 import CUV
 import Glibc
 

@@ -1,5 +1,4 @@
 import CPosix
-// In an optimized build the C types of stat(2) and clock_gettime(2) are taken from the headers that libuv includes.
 import CUV
 import Glibc
 

@@ -1,6 +1,5 @@
 import Bytes
 import CPosix
-// In an optimized build the C types of stat(2) and clock_gettime(2) are taken from the headers that libuv includes.
 import CUV
 import Glibc
 

@@ -46,7 +46,7 @@ package protocol ByteStream: AnyObject, Sendable {
     /// Reads what is there, at most `target.count` bytes.
     func read(into target: UnsafeMutableRawBufferPointer) -> StreamReadOutcome
     /// Writes as much of `parts`, in order, as can be taken without waiting. Returns the number of bytes taken, which may be 0;
-    /// nil if the stream is broken.
+    /// nil if the stream is broken. After less than all was taken the next call must begin with the bytes that were not (SSL_write(3)).
     func write(_ parts: [UnsafeRawBufferPointer]) -> Int?
     /// Ends the stream. Neither callback is called afterwards.
     func close()
