@@ -63,7 +63,8 @@ package struct ExtentRow: Equatable, Sendable {
 }
 
 extension Extent {
-    /// Whether the run is not empty and lies in its block, and the block is no larger than blocks get. Says nothing of the place in the file.
+    /// Whether the run is not empty and lies in its block, and the block is no larger than blocks get. Says nothing of the place in the
+    /// file.
     package var isSound: Bool {
         length > 0 && blockLength <= Limits.blockBytes && UInt64(blockOffset) + UInt64(length) <= UInt64(blockLength)
     }
@@ -80,7 +81,8 @@ extension Extent {
         let end = min(end, upper)
         guard start < end else { return nil }
         return Extent(
-            offset: start, length: UInt32(end - start), key: key, blockLength: blockLength, blockOffset: blockOffset + UInt32(start - offset))
+            offset: start, length: UInt32(end - start), key: key, blockLength: blockLength,
+            blockOffset: blockOffset + UInt32(start - offset))
     }
 }
 

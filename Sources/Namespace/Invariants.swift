@@ -5,8 +5,8 @@ package import OrderedStore
 
 /// Checks that the rows of a namespace agree with each other.
 ///
-/// Works on any reader: the store itself, a snapshot, or rows copied into a `MemoryStore` elsewhere. Needs memory in proportion to the number
-/// of inodes and of blocks (about 200 bytes each).
+/// Works on any reader: the store itself, a snapshot, or rows copied into a `MemoryStore` elsewhere. Needs memory in proportion to the
+/// number of inodes and of blocks (about 200 bytes each).
 package struct Invariants {
     /// Findings beyond this are counted only.
     package static let findingsMax = 10_000
@@ -211,7 +211,9 @@ package struct Invariants {
             return
         }
         expect(id, "entries that name it", seen.named, 1)
-        if seen.named == 1, seen.parent != attributes.parent { found(id, "lies in \(seen.parent) but says its parent is \(attributes.parent)") }
+        if seen.named == 1, seen.parent != attributes.parent {
+            found(id, "lies in \(seen.parent) but says its parent is \(attributes.parent)")
+        }
         if seen.location != seen.name { found(id, "has a wrong note of its own name") }
     }
 

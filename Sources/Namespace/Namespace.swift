@@ -29,8 +29,8 @@ package final class Namespace {
         }
         state = StateRecord()
         let root = Attributes(
-            inode: .root, kind: .directory, mode: 0o755, uid: 0, gid: 0, links: 2, size: 0, allocated: 0, device: 0, accessed: 0, modified: 0,
-            changed: 0, created: 0, version: 1, entries: 0, parent: .root)
+            inode: .root, kind: .directory, mode: 0o755, uid: 0, gid: 0, links: 2, size: 0, allocated: 0, device: 0, accessed: 0,
+            modified: 0, changed: 0, created: 0, version: 1, entries: 0, parent: .root)
         var batch = WriteBatch()
         batch.put(RowKey.inode(.root), InodeRecord(root).row)
         batch.put(RowKey.state, state.encoded)
@@ -45,12 +45,13 @@ package final class Namespace {
     /// Counters and totals.
     package var statistics: StateRecord { state }
 
-    /// Carries out the proposals of one log entry, in order; a proposal that fails does not hold up the next. Everything the entry changes is
-    /// written in one batch together with its index.
+    /// Carries out the proposals of one log entry, in order; a proposal that fails does not hold up the next. Everything the entry changes
+    /// is written in one batch together with its index.
     ///
     /// Indexes may be skipped (entries that carry no proposals), but never go back: an entry that was applied before changes nothing and
     /// has no outcomes (its proposers find theirs by repeating the proposal under its sequence).
-    /// A proposal whose sequence is below what its session acknowledged, or `Limits.sequenceWindow` or more above it, is `.failed(.invalid)`.
+    /// A proposal whose sequence is below what its session acknowledged, or `Limits.sequenceWindow` or more above it, is
+    /// `.failed(.invalid)`.
     /// - Throws: what the store throws; then nothing was changed.
     package func apply(_ proposals: [Proposal], index: UInt64, term: UInt64) throws(StoreError) -> [Outcome] {
         guard index > state.appliedIndex else { return [] }
@@ -71,7 +72,7 @@ package final class Namespace {
 
     // MARK: For the service
 
-    /// Blocks that may be collected: unreferenced, due before `time`; the ones due first come first.
+    /// Blocks that may be collected: unreferenced, due at or before `time`; the ones due first come first.
     package func dueForCollection(before time: Timestamp, limit: Int) throws(StoreError) -> [BlockKey] {
         try keys(from: Table.queue.prefix, to: RowKey.end(.queue, upTo: time), limit: limit) { fields in
             fields.time() == nil ? nil : fields.block()

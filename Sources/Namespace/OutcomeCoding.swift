@@ -51,8 +51,8 @@ extension Outcome: ByteCodable {
 extension NamespaceError: ByteCodable {
     /// The cases that carry nothing; the place is the byte. Never reordered.
     private static let plain: [NamespaceError] = [
-        .notFound, .exists, .notDirectory, .isDirectory, .notEmpty, .loop, .tooManyLinks, .nameTooLong, .fileTooLarge, .invalid, .noAttribute,
-        .attributeTooLarge, .noSpaceForAttribute, .notPermitted, .stale, .noSession, .inlineContent,
+        .notFound, .exists, .notDirectory, .isDirectory, .notEmpty, .loop, .tooManyLinks, .nameTooLong, .fileTooLarge, .invalid,
+        .noAttribute, .attributeTooLarge, .noSpaceForAttribute, .notPermitted, .stale, .noSession, .inlineContent,
     ]
     private static let collectedTag: UInt8 = 128
     private static let conflictTag: UInt8 = 129

@@ -29,7 +29,9 @@ package struct StateLoader: ~Copyable {
     /// Adds the rows of one chunk. - Throws: `.corrupt` where the bytes are no chunk.
     package mutating func add(_ chunk: [UInt8]) throws(StoreError) {
         let rows: [(key: [UInt8], value: [UInt8])]
-        do throws(DecodeError) { rows = try StateChunk(decoding: chunk).rows } catch { throw StoreError(.corrupt, "a chunk of state: \(error)") }
+        do throws(DecodeError) {
+            rows = try StateChunk(decoding: chunk).rows
+        } catch { throw StoreError(.corrupt, "a chunk of state: \(error)") }
         var batch = WriteBatch()
         for row in rows {
             if row.key == RowKey.state { state = row.value } else { batch.put(row.key, row.value) }
@@ -37,7 +39,8 @@ package struct StateLoader: ~Copyable {
         try store.write(batch)
     }
 
-    /// Ends the loading; the state is durable and may be opened by `Namespace`. - Throws: `.corrupt` where the row of the state did not come.
+    /// Ends the loading; the state is durable and may be opened by `Namespace`. - Throws: `.corrupt` where the row of the state did not
+    /// come.
     package consuming func finish() throws(StoreError) {
         guard let state else { throw StoreError(.corrupt, "the chunks of state ended early") }
         let _: StateRecord = try Rows.decode(state, key: RowKey.state)

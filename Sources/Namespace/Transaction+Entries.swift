@@ -100,8 +100,8 @@ extension Transaction {
         directory.attributes.modify(at: time)
     }
 
-    /// Takes one link (of a directory: the only one) and writes the row; at the last one the inode is freed, or stays as an orphan if it is to
-    /// be kept or there is too much to free at once.
+    /// Takes one link (of a directory: the only one) and writes the row; at the last one the inode is freed, or stays as an orphan if it
+    /// is to be kept or there is too much to free at once.
     /// - Returns: whether it is an orphan now.
     func dropLink(_ record: inout InodeRecord, keep: Bool) throws(Failure) -> Bool {
         let inode = record.attributes.inode

@@ -54,7 +54,9 @@ extension Transaction {
         var record = try self.inode(inode)
         let key = RowKey.xattr(inode, name)
         guard let present = try get(key) else { throw .refused(.noAttribute) }
-        guard record.xattrs > 0, Int(record.xattrBytes) >= name.count + present.count else { throw .store(Rows.corrupt(RowKey.inode(inode))) }
+        guard record.xattrs > 0, Int(record.xattrBytes) >= name.count + present.count else {
+            throw .store(Rows.corrupt(RowKey.inode(inode)))
+        }
         record.xattrs -= 1
         record.xattrBytes -= UInt32(name.count + present.count)
         delete(key)

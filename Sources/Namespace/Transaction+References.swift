@@ -10,8 +10,8 @@ extension Transaction {
     private static let tombstonesPerCommand = Limits.keysPerCommand * 2
 
     /// Counts references up and down.
-    /// - Throws: `.collected` with all keys that are being deleted, or were and are not in `republished`; `.invalid` where a block's length is
-    ///   another than before.
+    /// - Throws: `.collected` with all keys that are being deleted, or were and are not in `republished`; `.invalid` where a block's
+    /// length is another than before.
     func apply(_ changes: ReferenceChanges, republished: [BlockKey]) throws(Failure) {
         let sorted = changes.sorted
         var refused: [BlockKey] = []
@@ -68,7 +68,9 @@ extension Transaction {
     func collect(_ keys: [BlockKey]) throws(Failure) -> Outcome {
         guard keys.count <= Limits.keysPerCommand else { throw .refused(.invalid) }
         for key in keys {
-            guard var record: ReferenceRecord = try value(RowKey.reference(key)), record.state == .queued, record.time <= time else { continue }
+            guard var record: ReferenceRecord = try value(RowKey.reference(key)), record.state == .queued, record.time <= time else {
+                continue
+            }
             delete(RowKey.queue(record.time, key))
             record.state = .collecting
             record.time = 0

@@ -21,7 +21,9 @@ extension Transaction {
     private func carryOutOnce(_ proposal: Proposal, _ session: SessionID) throws(Failure) -> Outcome {
         guard var record: SessionRecord = try value(RowKey.session(session)) else { throw .refused(.noSession) }
         let sequence = proposal.sequence
-        guard sequence >= record.acknowledgedBelow, proposal.acknowledgedBelow <= sequence, sequence < .max else { throw .refused(.invalid) }
+        guard sequence >= record.acknowledgedBelow, proposal.acknowledgedBelow <= sequence, sequence < .max else {
+            throw .refused(.invalid)
+        }
         let acknowledged = max(record.acknowledgedBelow, proposal.acknowledgedBelow)
         guard sequence - acknowledged < Limits.sequenceWindow else { throw .refused(.invalid) }
         if sequence <= record.highest, let outcome: Outcome = try value(RowKey.outcome(session, sequence)) { return outcome }
@@ -101,7 +103,9 @@ extension Transaction {
     }
 
     private func setRecord(_ key: String, expectedVersion: UInt64, value: [UInt8]?) throws(Failure) -> Outcome {
-        guard !key.isEmpty, key.utf8.count <= Limits.recordKeyBytes, (value?.count ?? 0) <= Limits.recordBytes else { throw .refused(.invalid) }
+        guard !key.isEmpty, key.utf8.count <= Limits.recordKeyBytes, (value?.count ?? 0) <= Limits.recordBytes else {
+            throw .refused(.invalid)
+        }
         let present: ClusterRecord? = try self.value(RowKey.record(key))
         guard present?.version ?? 0 == expectedVersion else { throw .refused(.conflict(present?.version ?? 0)) }
         if key == Namespace.collectionDelayRecord { state.collectionDelay = try collectionDelay(value) }
@@ -124,7 +128,9 @@ extension Transaction {
     /// Nanoseconds from the record's decimal seconds, 0 to a year.
     private func collectionDelay(_ value: [UInt8]?) throws(Failure) -> Timestamp {
         guard let value else { return StateRecord().collectionDelay }
-        guard let seconds = Int64(String(decoding: value, as: UTF8.self)), (0...31_536_000).contains(seconds) else { throw .refused(.invalid) }
+        guard let seconds = Int64(String(decoding: value, as: UTF8.self)), (0...31_536_000).contains(seconds) else {
+            throw .refused(.invalid)
+        }
         return seconds * 1_000_000_000
     }
 }

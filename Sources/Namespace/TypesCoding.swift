@@ -4,7 +4,8 @@ import Model
 
 extension ByteReader {
     /// Takes a byte that is the raw value of an enumeration.
-    mutating func choice<Value: RawRepresentable>(_ type: Value.Type = Value.self) throws(DecodeError) -> Value where Value.RawValue == UInt8 {
+    mutating func choice<Value: RawRepresentable>(_ type: Value.Type = Value.self) throws(DecodeError) -> Value
+    where Value.RawValue == UInt8 {
         guard let value = Value(rawValue: try integer(UInt8.self)) else { throw .invalid("\(Value.self)") }
         return value
     }

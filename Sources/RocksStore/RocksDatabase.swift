@@ -3,8 +3,8 @@ import OrderedStore
 
 /// The open database and the options of its calls; closed when nobody has it any more.
 ///
-/// Sendable without checking: the pointers never change between `init` and `deinit`, and RocksDB documents reads, writes and snapshots of one
-/// database as safe from several threads; option objects are only read.
+/// Sendable without checking: the pointers never change between `init` and `deinit`, and RocksDB documents reads, writes and snapshots of
+/// one database as safe from several threads; option objects are only read.
 final class RocksDatabase: @unchecked Sendable {
     private static let writeBufferBytes = 16 << 20
     private static let cacheBytes = 16 << 20
@@ -101,7 +101,9 @@ final class RocksDatabase: @unchecked Sendable {
             return copy
         }
         defer { bound.deallocate() }
-        if let upper { rocksdb_readoptions_set_iterate_upper_bound(options, bound.baseAddress?.assumingMemoryBound(to: CChar.self), upper.count) }
+        if let upper {
+            rocksdb_readoptions_set_iterate_upper_bound(options, bound.baseAddress?.assumingMemoryBound(to: CChar.self), upper.count)
+        }
         let iterator = rocksdb_create_iterator(database, options)
         defer { rocksdb_iter_destroy(iterator) }
         lower.withUnsafeBytes { lower in

@@ -1,7 +1,8 @@
 import CRocksDB
 package import OrderedStore
 
-/// An `OrderedStore` on disk: one RocksDB column family. Small memory (two write buffers of 16 MiB, 16 MiB of cached blocks), idle without work.
+/// An `OrderedStore` on disk: one RocksDB column family. Small memory (two write buffers of 16 MiB, 16 MiB of cached blocks), idle without
+/// work.
 ///
 /// Without a log (`Durability.flushed`) a crash keeps the batches up to some point at or after the last `flush`, each whole: whoever uses
 /// it has a log of its own and a mark in the state that says how far it got. Calls block on the disk.
@@ -36,7 +37,8 @@ package final class RocksStore: OrderedStore {
     /// Keeps the store open as long as it lives. Obsolete versions of rows stay on disk until then.
     package func snapshot() -> any OrderedReader & Sendable { RocksSnapshot(database) }
 
-    /// Makes a store of its own in `directory`, which must not exist, of the present state: by hard links where that is on the same filesystem.
+    /// Makes a store of its own in `directory`, which must not exist, of the present state: by hard links where that is on the same
+    /// filesystem.
     package func checkpoint(to directory: String) throws(StoreError) { try database.checkpoint(to: directory) }
 
     /// Removes the store in `directory`, which must not be open.

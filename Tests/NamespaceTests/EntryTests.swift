@@ -23,7 +23,9 @@ import Testing
         let tree = try Tree()
         let file = try tree.create("f")
         let name = try "x".asName
-        func create(_ parent: InodeID, _ name: Name, _ kind: FileKind = .file, mode: UInt16 = 0o644, target: [UInt8] = []) throws -> NamespaceError? {
+        func create(
+            _ parent: InodeID, _ name: Name, _ kind: FileKind = .file, mode: UInt16 = 0o644, target: [UInt8] = []
+        ) throws -> NamespaceError? {
             try tree.run(.create(parent: parent, name: name, kind: kind, mode: mode, uid: 0, gid: 0, device: 0, target: target)).error
         }
         let before = try dump(tree.store)
@@ -164,7 +166,8 @@ import Testing
         #expect(try tree.link(file, "x", in: directory).error == .notFound)
         #expect(try tree.rename("f", to: "x", under: directory).error == .notFound)
         #expect(try tree.rename("other", to: "x", under: directory).error == .notFound)
-        #expect(try tree.namespace.answer(.list(directory: directory, after: nil, limit: 10, withAttributes: true)) == .entries([], complete: true))
+        let list = Query.list(directory: directory, after: nil, limit: 10, withAttributes: true)
+        #expect(try tree.namespace.answer(list) == .entries([], complete: true))
         guard case .path(let way, let names) = try tree.namespace.answer(.path(directory)) else { throw Unexpected() }
         #expect(way.map(\.inode) == [directory] && names.isEmpty)
         try tree.expectSound()
@@ -180,7 +183,8 @@ import Testing
         // 10 regions with 8192 extents each: 81920 of the 65536 that one command frees.
         for region in 0..<10 as Range<UInt64> {
             for half in 0..<2 as Range<UInt64> {
-                let edits = (0..<4096 as Range<UInt64>).map { extent(region * Limits.regionBytes + (half * 4096 + $0) * 1024, 1024, $0 % 64) }
+                let start = region * Limits.regionBytes + half * 4096 * 1024
+                let edits = (0..<4096 as Range<UInt64>).map { extent(start + $0 * 1024, 1024, $0 % 64) }
                 #expect(try tree.edit(file, edits).error == nil)
             }
         }
@@ -214,7 +218,8 @@ import Testing
         }
         #expect(names == (0..<25).map { "f\($0)" }.sorted())
         for limit in [0, 4097, -1] {
-            #expect(try tree.namespace.answer(.list(directory: directory, after: nil, limit: limit, withAttributes: false)) == .failed(.invalid))
+            let list = Query.list(directory: directory, after: nil, limit: limit, withAttributes: false)
+            #expect(try tree.namespace.answer(list) == .failed(.invalid))
         }
     }
 

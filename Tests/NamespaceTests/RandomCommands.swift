@@ -8,6 +8,8 @@ struct RandomCommands {
     private var time: Timestamp = 1_000_000
     private var sequences: [SessionID: UInt64] = [:]
     private var sent: [Proposal] = []
+    private static let names = ["a", "b", "c", "d", "e", "f"].compactMap { Name($0) }
+
     /// Inodes are drawn from 1 up to this.
     var inodes: UInt64 = 40
 
@@ -39,7 +41,7 @@ struct RandomCommands {
     private mutating func inode() -> InodeID { InodeID(rawValue: UInt64(random(Int(inodes))) + 1) }
     /// Mostly one of the first inodes, where directories are likely.
     private mutating func directory() -> InodeID { random(2) == 0 ? .root : InodeID(rawValue: UInt64(random(12)) + 1) }
-    private mutating func name() -> Name { Name(["a", "b", "c", "d", "e", "f"][random(6)]) ?? Name([65])! }
+    private mutating func name() -> Name { Self.names[random(6)] }
     private mutating func keep() -> Bool { random(3) == 0 }
     private mutating func blocks() -> [BlockKey] { (0..<random(6)).map { _ in key(UInt64(random(16))) } }
 

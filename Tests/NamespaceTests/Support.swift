@@ -64,7 +64,8 @@ final class Tree {
 
     @discardableResult
     func rename(
-        _ name: String, in from: InodeID = .root, to newName: String, under to: InodeID = .root, _ mode: RenameMode = .replace, keep: Bool = false
+        _ name: String, in from: InodeID = .root, to newName: String, under to: InodeID = .root, _ mode: RenameMode = .replace,
+        keep: Bool = false
     ) throws -> Outcome {
         try run(.rename(from: from, name: try name.asName, to: to, newName: try newName.asName, mode: mode, keep: keep))
     }
