@@ -6,8 +6,8 @@ package struct BlockGetRequest: Sendable, Equatable, ByteCodable {
     package var key: BlockKey
     /// First byte of the range; 0 where the whole block is wanted.
     package var offset: UInt32
-    /// Length of the range; 0 for the whole block. The replica checks the pages of a range against their checksums; whoever asked for the whole
-    /// block checks it against the key.
+    /// Length of the range; 0 for the whole block. The replica checks the pages of a range against their checksums; whoever asked
+    /// for the whole block checks it against the key.
     package var count: UInt32
     /// The sender got bytes from here that do not match the key: check the copy against its key before answering.
     package var recheck: Bool

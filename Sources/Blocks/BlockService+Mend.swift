@@ -76,7 +76,8 @@ extension BlockService {
         }
     }
 
-    /// Gets a good copy from one of `sources` (from wherever the ring says if empty) unless there is one here, and stores it in the place of a bad one.
+    /// Gets a good copy from one of `sources` (from wherever the ring says if empty) unless there is one here, and stores it in the
+    /// place of a bad one.
     func pull(_ key: BlockKey, from sources: [NodeID]) async -> PullOutcome {
         do throws(BlockFailure) {
             let condition = await condition(of: key)

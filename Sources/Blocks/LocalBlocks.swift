@@ -8,8 +8,8 @@ package protocol LocalBlocks: AnyObject, Sendable {
     /// Checks `content` against `key` and returns when it is on disk. Quick if a copy that is not known to be bad is there already.
     /// - Throws: `.mismatch`, `.noSpace`, `.invalid`, `.failed`.
     func put(_ key: BlockKey, _ content: Slice) async throws(BlockFailure)
-    /// Reads a range, or, where `range` is nil, the whole block; the pages that were read are checked against their checksums. A copy found bad is
-    /// quarantined.
+    /// Reads a range, or, where `range` is nil, the whole block; the pages that were read are checked against their checksums. A
+    /// copy found bad is quarantined.
     /// - Throws: `.missing`, `.corrupt`, `.invalid`, `.failed`.
     func get(_ key: BlockKey, range: Range<Int>?) async throws(BlockFailure) -> Slice
     /// The length of the block, from the index alone; nil if there is no copy or it is known to be bad.

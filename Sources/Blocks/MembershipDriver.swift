@@ -113,7 +113,8 @@ package final class MembershipDriver: Sendable {
     /// The round-trip time, or nil without an answer within one probe interval.
     private func probe(_ target: NodeID) async -> UInt64? {
         let begin = clock.now
-        guard let reply = await ask(target, ProbeRequest(target: nil), timeout: configuration.probeInterval), reply.isAlive else { return nil }
+        let reply = await ask(target, ProbeRequest(target: nil), timeout: configuration.probeInterval)
+        guard let reply, reply.isAlive else { return nil }
         return clock.now &- begin
     }
 

@@ -90,8 +90,8 @@ package final class PeerHealth: Sendable {
         sorted(nodes) { node in (rank(of: node).rawValue, node == preferred ? 0 : 1) }
     }
 
-    /// `nodes` with the healthy first, and of those the quick. Daemons of about the same speed (within a factor of two) keep the given order, which differs from
-    /// key to key and so spreads the load.
+    /// `nodes` with the healthy first, and of those the quick. Daemons of about the same speed (within a factor of two) keep the
+    /// given order, which differs from key to key and so spreads the load.
     package func bySpeed(_ nodes: [NodeID], preferring preferred: NodeID?) -> [NodeID] {
         sorted(nodes) { node in (rank(of: node).rawValue, node == preferred ? 0 : 1 + speedClass(of: node)) }
     }

@@ -5,9 +5,9 @@ import Runtime
 
 /// One put at its coordinator: stores on all replicas at once and knows when a write quorum has the block on disk.
 ///
-/// Replicas that are down are left out while the others are enough for a quorum. Whatever replica does not have the block in the end, although the put
-/// was acknowledged, is handed to `onMissed`. A put that failed leaves its copies where they are: the sender tries again, or nothing will
-/// refer to them and collection finds them.
+/// Replicas that are down are left out while the others are enough for a quorum. Whatever replica does not have the block in the
+/// end, although the put was acknowledged, is handed to `onMissed`. A put that failed leaves its copies where they are: the sender
+/// tries again, or nothing will refer to them and collection finds them.
 @LoopActor
 final class QuorumPut {
     /// Stores a copy on one replica.

@@ -31,7 +31,8 @@ package final class ReplicaClient: Sendable {
 
     /// Has `node` store a copy.
     package func replicate(_ key: BlockKey, _ content: Slice, on node: NodeID, timeout: UInt64) async throws(ReplicaError) {
-        _ = try await call(node, .blockReplicate, Message(body: BlockReplicateRequest(key: key).encoded, payload: content), timeout: timeout)
+        let body = BlockReplicateRequest(key: key).encoded
+        _ = try await call(node, .blockReplicate, Message(body: body, payload: content), timeout: timeout)
     }
 
     /// Reads the whole block of `length` bytes (nil: of any length up to `blockSizeMax`) and checks it against its key. Bytes that do not
@@ -145,7 +146,9 @@ package final class ReplicaClient: Sendable {
         do throws(DecodeError) { return try BlockFailure(decoding: detail) } catch { return nil }
     }
 
-    private func decode<Reply: ByteCodable>(_ message: Message, from node: NodeID, as type: Reply.Type = Reply.self) throws(ReplicaError) -> Reply {
+    private func decode<Reply: ByteCodable>(
+        _ message: Message, from node: NodeID, as type: Reply.Type = Reply.self
+    ) throws(ReplicaError) -> Reply {
         do throws(DecodeError) { return try Reply(decoding: message.body) } catch {
             throw ReplicaError(.refused, "\(node) sent an answer that cannot be decoded: \(error)")
         }

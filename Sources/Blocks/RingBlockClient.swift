@@ -7,8 +7,8 @@ package import Telemetry
 
 /// The ring as seen by a mount or a tool: finds replicas by computation, asks them, verifies what they send.
 ///
-/// Puts carry their content at once, without asking first whether the block is there: a question would cost every new block a round trip, and a
-/// replica that has the block already answers without writing.
+/// Puts carry their content at once, without asking first whether the block is there: a question would cost every new block a round
+/// trip, and a replica that has the block already answers without writing.
 @LoopActor
 package final class RingBlockClient: BlockClient {
     private let layouts: LayoutTable

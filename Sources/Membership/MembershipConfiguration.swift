@@ -1,7 +1,7 @@
 /// Periods and counts of the failure detector. Times in nanoseconds.
 package struct MembershipConfiguration: Sendable, Equatable {
-    /// How often a member is probed, in clusters of up to `probesPerTickMax + 1` members; beyond that they take turns, so that the load of a node does
-    /// not grow with the cluster (SWIM, Das et al. 2002, section 3).
+    /// How often a member is probed, in clusters of up to `probesPerTickMax + 1` members; beyond that they take turns, so that the
+    /// load of a node does not grow with the cluster (SWIM, Das et al. 2002, section 3).
     package var probeInterval: UInt64 = 1_000_000_000
     package var probesPerTickMax = 8
     /// How many others are asked to probe a member that did not answer (`k` in SWIM).

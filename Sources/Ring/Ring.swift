@@ -3,9 +3,10 @@ package import Model
 
 /// A consistent-hash ring (Karger et al. 1997) over the members of one layout, with the replica set of every arc worked out beforehand.
 ///
-/// Each member has `tokensPerWeight` tokens per unit of weight, derived from its id alone; so every process computes the same
-/// ring, and a change of one member leaves the tokens of all others where they are. An arc ends at a token, which belongs to it; the arc's first
-/// replica is the token's owner: the first node clockwise whose token is not below the key's position (`successor` in Chord, Stoica et al. 2001).
+/// Each member has `tokensPerWeight` tokens per unit of weight, derived from its id alone; so every process computes the same ring,
+/// and a change of one member leaves the tokens of all others where they are. An arc ends at a token, which belongs to it; the arc's
+/// first replica is the token's owner: the first node clockwise whose token is not below the key's position (`successor` in Chord,
+/// Stoica et al. 2001).
 package struct Ring: Sendable {
     /// More tokens spread load better (the relative deviation of a share is about 1/sqrt(tokens)), fewer keep the number of distinct
     /// replica sets small.
@@ -65,8 +66,8 @@ package struct Ring: Sendable {
 
     package var tokenCount: Int { tokens.count }
 
-    /// How many different groups of nodes hold some block, order aside. If R nodes are lost at once, the chance that some block loses all its copies grows
-    /// with this number.
+    /// How many different groups of nodes hold some block, order aside. If R nodes are lost at once, the chance that some block
+    /// loses all its copies grows with this number.
     package var replicaSetCount: Int { Set(sets.map { Set($0) }).count }
 
     /// The share of each member, ordered by node id.
@@ -87,7 +88,8 @@ package struct Ring: Sendable {
     }
 
     /// What has to be copied to get from one layout to the other: per pair of nodes, the fraction of the key space. Ordered by
-    /// source and target. A copy that replaces a lost place comes from the node that gives the place up; a further copy comes from the arc's first replica.
+    /// source and target. A copy that replaces a lost place comes from the node that gives the place up; a further copy comes from
+    /// the arc's first replica.
     package static func plan(from old: Ring, to new: Ring) -> [Movement] {
         guard !old.tokens.isEmpty, !new.tokens.isEmpty else { return [] }
         var fractions: [Movement.Pair: Double] = [:]

@@ -50,7 +50,8 @@ import Wire
     @Test func rangesOutsideTheBlockAreRefused() async throws {
         let cluster = try TestCluster(members: 1, replicas: 1)
         let key = cluster.stored(cluster.bytes(100))
-        for (length, offset, count) in [(100, 0, 101), (100, 101, 1), (100, -1, 5), (100, 5, 0), (0, 0, 1), (100, 5, .max), ((4 << 20) + 1, 0, 1)] {
+        let wrong = [(100, 0, 101), (100, 101, 1), (100, -1, 5), (100, 5, 0), (0, 0, 1), (100, 5, .max), ((4 << 20) + 1, 0, 1)]
+        for (length, offset, count) in wrong {
             #expect(try await cluster.get(key, length: length, offset: offset, count: count).error?.code == .invalid)
         }
         #expect(cluster.wire.calls.isEmpty)
@@ -208,10 +209,12 @@ import Wire
             return results
         }
         #expect(results.flatMap { $0 } == content)
-        #expect(cluster.wire.count(.blockGet) == 8 || cluster.wire.count(.blockGet) == 1)
+        #expect(cluster.wire.count(.blockGet) == 8, "ranges are small enough to be read alone")
         cluster.wire.calls = []
         let whole = try await cluster.drive {
-            let tasks = (0..<8).map { _ in Task { @LoopActor in try await client.get(key, length: 1 << 20, offset: 0, count: 1 << 20).count } }
+            let tasks = (0..<8).map { _ in
+                Task { @LoopActor in try await client.get(key, length: 1 << 20, offset: 0, count: 1 << 20).count }
+            }
             var sum = 0
             for task in tasks { sum += (try? await task.value) ?? 0 }
             return sum

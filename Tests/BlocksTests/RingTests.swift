@@ -101,7 +101,8 @@ import Testing
     }
 
     @Test func sharesFollowWeights() throws {
-        let layout = try Layout(version: 1, replicas: 1, members: [Self.member(1, weight: 1), Self.member(2, weight: 4), Self.member(3, weight: 4)])
+        let members = [Self.member(1, weight: 1), Self.member(2, weight: 4), Self.member(3, weight: 4)]
+        let layout = try Layout(version: 1, replicas: 1, members: members)
         let shares = Ring(layout).shares()
         #expect(shares[0].primary > 0.07 && shares[0].primary < 0.15)
         #expect(shares[1].primary > 0.38 && shares[1].primary < 0.50)

@@ -63,7 +63,9 @@ import TestSupport
         // The mount's own daemon, which is asked first.
         let disk = cluster.daemons[0].disk
         for path in disk.files where (disk.content(path)?.count ?? 0) > 30_000 { disk.corrupt(path) { $0[30_000] ^= 0x10 } }
-        let conditions = try await cluster.drive { try await cluster.tool.check([key], on: NodeID(rawValue: 1), timeout: Nanoseconds.second) }
+        let conditions = try await cluster.drive {
+            try await cluster.tool.check([key], on: NodeID(rawValue: 1), timeout: Nanoseconds.second)
+        }
         #expect(conditions == [.corrupt])
         let read = try await cluster.drive { try await client.get(key, length: content.count, offset: 0, count: content.count).array }
         #expect(read == content)
