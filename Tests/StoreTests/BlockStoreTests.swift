@@ -189,6 +189,24 @@ import Testing
         }
     }
 
+    @Test @LoopActor func compactionKeepsDeletesOfOlderSegments() async throws {
+        let harness = StoreHarness()
+        let store = try await harness.open()
+        try await harness.fill(store, 0..<250)
+        // The block is in the first segment, its delete in the third.
+        try await store.delete([StoreHarness.key(0)])
+        try await harness.fill(store, 250..<400)
+        let first = try #require(harness.segmentPaths().first)
+        let third = harness.segmentPaths()[2]
+        try await store.delete((225..<380).map { StoreHarness.key($0) })
+        while try await store.compactOnce() {}
+        #expect(harness.disk.content(first) != nil)
+        #expect(harness.disk.content(third) == nil)
+        let again = try await harness.open(rebuildIndex: true)
+        #expect(try !again.contains(StoreHarness.key(0)))
+        #expect(await harness.holds(again, Array(1..<225) + Array(380..<400)))
+    }
+
     @Test @LoopActor func compactionBesidesGetsPutsAndDeletes() async throws {
         let harness = StoreHarness()
         let store = try await harness.open()

@@ -227,6 +227,20 @@ import Testing
         }
     }
 
+    @Test @LoopActor func recordsOfAnotherSegmentThatWouldFitAreNotTaken() async throws {
+        // Same place, same sequence numbers: only the salt tells them apart.
+        let harness = JournalHarness()
+        let journal = try await harness.open()
+        try await harness.fill(journal, 0..<3)
+        let other = JournalHarness(seed: 2)
+        try await other.fill(try await other.open(), 0..<6)
+        let foreign = try #require(other.disk.content(other.path(1)))
+        let end = Int(journal.end.position.offset)
+        harness.disk.corrupt(harness.path(1)) { $0.replaceSubrange(end..., with: foreign[end...]) }
+        _ = try await harness.open()
+        #expect(harness.payloads == JournalHarness.contents(0..<3))
+    }
+
     @Test @LoopActor func aFailedSyncIsFinal() async throws {
         let harness = JournalHarness()
         let journal = try await harness.open()

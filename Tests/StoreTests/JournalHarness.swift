@@ -10,12 +10,13 @@ import TestSupport
 final class JournalHarness {
     static let directory = "/journal"
     static let quiet = Log(component: "test", level: .error)
-    let world = MemoryWorld(seed: 1)
+    let world: MemoryWorld
     let disk: MemoryDisk
     var options: JournalOptions
     var found: [JournalRecovery] = []
 
-    init(segmentBytes: UInt64 = 64 << 10, disk: MemoryDisk? = nil) {
+    init(segmentBytes: UInt64 = 64 << 10, disk: MemoryDisk? = nil, seed: UInt64 = 1) {
+        world = MemoryWorld(seed: seed)
         self.disk = disk ?? MemoryDisk()
         options = JournalOptions(
             cluster: ClusterID(rawValue: 7), node: NodeID(rawValue: 1), use: 1, segmentBytes: segmentBytes, payloadMax: 1 << 20,
