@@ -1,7 +1,7 @@
 package import Consensus
 import Bytes
 import Journal
-package import Model
+import Model
 package import Runtime
 package import Telemetry
 
@@ -61,20 +61,22 @@ package final class ConsensusStorage {
         durableIndex = restored.map { $0.entries.last?.index ?? $0.snapshot.index } ?? 0
     }
 
-    /// Opens the log in `directory`. A torn tail is cut.
+    /// Opens the log. A torn tail is cut.
     /// - Parameter stateIndex: up to where the state store has applied, durably.
     /// - Throws: `.corrupt` if an entry before the tail is damaged, or log and state contradict each other: such a server must not vote.
     package static func open(
-        environment: Environment, directory: String, cluster: ClusterID, node: NodeID, stateIndex: LogIndex, log: Log
+        environment: Environment, options: MetadataOptions, stateIndex: LogIndex, log: Log
     ) async throws(MetadataServerError) -> ConsensusStorage {
         var recovery = ConsensusRecovery()
         var segments: [(segment: UInt64, index: LogIndex)] = []
         var failure: String?
-        let options = JournalOptions(
-            cluster: cluster, node: node, use: use, segmentBytes: 32 << 20, payloadMax: 24 << 20, groupBytesMax: 24 << 20, zeroFill: true)
+        let settings = JournalOptions(
+            cluster: options.cluster, node: options.node, use: use, segmentBytes: options.logSegmentBytes, payloadMax: 24 << 20,
+            groupBytesMax: 24 << 20, zeroFill: true)
+        let directory = options.logDirectory
         let journal: Journal
         do throws(JournalError) {
-            journal = try await Journal.open(environment: environment, directory: directory, options: options, log: log) { found in
+            journal = try await Journal.open(environment: environment, directory: directory, options: settings, log: log) { found in
                 guard failure == nil, case .record(let record) = found else { return }
                 do throws(DecodeError) {
                     let source = record.type == Kind.large ? record.payload : record.header

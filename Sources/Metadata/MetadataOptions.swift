@@ -8,6 +8,8 @@ package struct MetadataOptions: Sendable {
     package var node: NodeID
     /// Absolute path of the consensus log's directory.
     package var logDirectory: String
+    /// Bytes of one file of the log.
+    package var logSegmentBytes: UInt64 = 32 << 20
     package var timing = Timing.standard
     /// How long a session lives without a request.
     package var sessionTimeToLive: UInt64 = 15 * Nanoseconds.second

@@ -96,8 +96,7 @@ package final class MetadataServer {
             throw MetadataServerError(.storage, "the metadata state cannot be opened: \(error.cause)")
         }
         let storage = try await ConsensusStorage.open(
-            environment: environment, directory: options.logDirectory, cluster: options.cluster, node: options.node,
-            stateIndex: namespace.appliedIndex, log: log)
+            environment: environment, options: options, stateIndex: namespace.appliedIndex, log: log)
         var restored =
             storage.restored
             ?? Restored(

@@ -69,6 +69,7 @@ final class TestGroup {
         let connections = Connections(environment: environment, addresses: addresses, settings: settings)
         let listener = RequestServer(environment: environment, settings: settings)
         var options = MetadataOptions(cluster: Self.cluster, node: node.id, logDirectory: "/data/raft")
+        options.logSegmentBytes = 64 << 10
         adjust(&options)
         node.server = try await MetadataServer.start(
             options: options, environment: environment, requests: connections, stores: node.stores, bootstrap: bootstrap, log: Self.log
@@ -100,7 +101,7 @@ final class TestGroup {
 
     /// Waits in virtual time; only within `run`.
     func wait(_ condition: () -> Bool) async throws {
-        for _ in 0..<20_000 {
+        for _ in 0..<5000 {
             if condition() { return }
             await world.clock.sleep(nanoseconds: 10 * Nanoseconds.millisecond)
         }
@@ -131,11 +132,12 @@ final class TestGroup {
         Task { @LoopActor in
             do { result = .success(try await body()) } catch { result = .failure(error) }
         }
-        for _ in 0..<1_000_000 {
+        for _ in 0..<30_000 {
             for _ in 0..<100 where result == nil { await Task.yield() }
             if let result { return try result.get() }
             _ = await world.clock.advanceToNextTimer()
         }
+        for node in nodes { print(node.name, node.server?.status as Any) }
         throw GaveUp()
     }
 }
