@@ -76,12 +76,8 @@ final class CachedInode {
         attributes = layer.attributes.applied(to: attributes)
         guard let size = layer.size else { return }
         attributes.size = size
-        var allocated = layer.cut == .max ? attributes.allocated : min(attributes.allocated, layer.cut)
-        for piece in layer.pieces.pieces {
-            if case .zero = piece.source { continue }
-            allocated += piece.length
-        }
-        attributes.allocated = min(allocated, size)
+        // An estimate until the commit: bytes that were overwritten count twice, but never past the size.
+        attributes.allocated = min(min(attributes.allocated, layer.cut) + UInt64(layer.written), size)
     }
 
     /// Drops what may be wrong without a lease. Local changes stay.

@@ -175,22 +175,29 @@ extension DistributedFilesystem {
         guard let layer = dirty.committing else { return }
         var parts: [Piece] = []
         layer.pieces.visit(run) { _, piece in if let piece { parts.append(piece) } }
-        let target: Buffer
-        let origin: UInt64
-        if buffer == nil, parts.count == 1, case .memory(let block)? = parts.first?.source {
-            target = block.buffer
-            origin = block.start
-        } else {
-            target = buffer ?? BufferPool.shared.buffer(capacity: run.count)
-            origin = start
-            for part in parts {
-                guard case .memory(let block) = part.source else { continue }
-                memcpy(target.base + Int(part.offset - start), block.buffer.base + Int(part.offset - block.start), Int(part.length))
-            }
+        if buffer == nil, parts.count == 1, case .memory(let block)? = parts.first?.source, isOnlyPiece(of: block, layer) {
+            block.freeze(run)
+            return
+        }
+        // A block with several runs keeps its buffer to itself: should the commit fail, what is still open goes on changing.
+        let target = buffer ?? BufferPool.shared.buffer(capacity: run.count)
+        for part in parts {
+            guard case .memory(let block) = part.source else { continue }
+            memcpy(target.base + Int(part.offset - start), block.buffer.base + Int(part.offset - block.start), Int(part.length))
         }
         let whole = start..<run.upperBound
-        let block = DirtyBlock(frozen: target, start: origin, run: whole, meter: meter)
+        let block = DirtyBlock(frozen: target, start: start, run: whole, meter: meter)
         dirty.committing?.substitute(Piece(offset: whole.lowerBound, length: UInt64(whole.count), source: .memory(block)))
+    }
+
+    private func isOnlyPiece(of block: DirtyBlock, _ layer: Layer) -> Bool {
+        let blockSize = UInt64(options.blockSize)
+        let blockStart = block.start / blockSize * blockSize
+        var count = 0
+        layer.pieces.visit(blockStart..<blockStart + blockSize) { _, piece in
+            if case .memory(let found)? = piece?.source, found === block { count += 1 }
+        }
+        return count == 1
     }
 
     // MARK: Compaction

@@ -76,7 +76,7 @@ extension DistributedFilesystem {
         guard whence == seekData || whence == seekHole else { throw .invalid }
         var position = offset
         while true {
-            let (fragments, size) = try await fragments(inode, offset: position, count: Int(Limits.regionBytes))
+            let (fragments, size) = try await fragments(inode, offset: position, count: Self.fragmentBytesMax)
             guard position < size else {
                 // The end of the file is a hole; there is no data behind it.
                 if whence == seekHole, offset < size { return size }

@@ -41,12 +41,14 @@ extension DistributedFilesystem {
     }
 
     private func failed(_ inode: CachedInode, _ dirty: DirtyFile, _ error: Errno) {
+        // Given up meanwhile, by whoever had the reason to: a lost session has its error noted, a removed file needs none.
+        guard dirty.committing != nil else { return wakeWriters(error) }
         if dirty.failures == 0 {
             inode.errorCount += 1
             log.error("cannot commit a file", ["inode": "\(inode.id)", "errno": "\(error.rawValue)"])
         }
         inode.lastError = error
-        if dirty.committing != nil { dirty.thaw() }
+        dirty.thaw()
         dirty.failures += 1
         dirty.retryAfter = clock.now + min(Nanoseconds.second << min(dirty.failures, 5), 30 * Nanoseconds.second)
         // Anything else will be refused again however often it is tried.

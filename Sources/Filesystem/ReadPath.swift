@@ -38,8 +38,14 @@ extension DistributedFilesystem {
 
     // MARK: Fragments
 
+    /// Bytes of a file that are looked at in one step: so that one question does not ask for too many extents.
+    static let fragmentBytesMax = 1 << 30
+
     /// What the bytes from `offset` on are made of, up to `count` or the end of the file; and the file's size. True at one moment within the call.
+    /// `count` above `fragmentBytesMax` is cut to it.
     func fragments(_ inode: CachedInode, offset: UInt64, count: Int) async throws(Errno) -> ([Fragment], size: UInt64) {
+        guard offset < Limits.fileBytes else { return ([], try await currentAttributes(inode).size) }
+        let count = min(count, Self.fragmentBytesMax)
         inode.pins += 1
         defer { inode.pins -= 1 }
         while true {

@@ -12,6 +12,7 @@ extension DistributedFilesystem {
     package func write(_ id: InodeID, handle: UInt64, offset: UInt64, _ content: Slice) async throws(Errno) -> Int {
         let file = try file(handle, id)
         let inode = file.inode
+        guard file.flags & O_ACCMODE != O_RDONLY else { throw .badDescriptor }
         guard !content.isEmpty else { return 0 }
         guard offset <= Limits.fileBytes, offset + UInt64(content.count) <= Limits.fileBytes else { throw .fileTooLarge }
         try await room(for: content.count)
@@ -149,6 +150,7 @@ extension DistributedFilesystem {
         let dirty = dirtying(inode)
         for piece in pieces {
             dirty.pending.write(piece, over: inode.effectiveSize(size))
+            if case .zero = piece.source {} else { dirty.pending.written += Int(piece.length) }
         }
         touchTimes(dirty)
     }
@@ -202,7 +204,7 @@ extension DistributedFilesystem {
     }
 
     /// A single write over the limit is let through when nothing else is dirty.
-    private func fits(_ count: Int) -> Bool { meter.bytes + count <= options.dirtyBytes || dirtyInodes.isEmpty }
+    private func fits(_ count: Int) -> Bool { meter.bytes == 0 || meter.bytes + count <= options.dirtyBytes }
 
     /// Lets the writer who waits longest go on if there is room; it wakes the next when its bytes are in. `error`: a commit failed, and all who
     /// wait for room are told.

@@ -110,6 +110,7 @@ import Testing
         try await world.mounts[0].files.syncAll()
         try await world.mounts[1].files.syncAll()
         #expect(world.mounts.allSatisfy { $0.files.memory.dirty == 0 })
+        #expect(try Invariants.check(world.leader.store).map(\.description) == [])
     }
 
     private func checkHoles(_ mount: Mount, _ file: (InodeID, UInt64), _ bytes: [UInt8]) async throws {

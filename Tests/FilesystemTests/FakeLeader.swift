@@ -12,6 +12,7 @@ final class FakeLeader {
     enum Mode { case shared, exclusive }
 
     let namespace: Namespace
+    let store = MemoryStore()
     let clock: VirtualClock
     let random: SeededRandom
     private var index: UInt64 = 0
@@ -27,7 +28,7 @@ final class FakeLeader {
     var isJittery = false
 
     init(clock: VirtualClock, random: SeededRandom) throws {
-        namespace = try Namespace(store: MemoryStore())
+        namespace = try Namespace(store: store)
         self.clock = clock
         self.random = random
     }

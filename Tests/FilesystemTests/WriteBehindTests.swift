@@ -268,4 +268,91 @@ import Testing
         #expect(world.mounts[1].files.memory.inodes <= 101)
         #expect(try await world.mounts[1].contents("f7") == [1])
     }
+
+    @Test func aCommitUnderWayWhenTheSessionIsLostIsReportedOnce() async throws {
+        let world = try World()
+        let gate = Gate()
+        world.blocks.gate = gate
+        let (inode, handle) = try await world.mount.create("a")
+        try await world.mount.write(inode, handle, at: 0, [UInt8](repeating: 1, count: 100_000))
+        let sync = Task { @LoopActor in try await world.mount.sync(inode, handle) }
+        await settle()
+        #expect(gate.waiting == 1)
+        world.mount.metadata.loseSession()
+        gate.open()
+        await #expect(throws: Errno.io) { try await sync.value }
+        try await world.mount.files.flush(inode, handle: handle)
+        #expect(world.mount.metadata.updates.isEmpty)
+        #expect(world.mount.files.memory.dirty == 0)
+        try await world.mount.close(inode, handle)
+    }
+
+    @Test func aFailedCommitKeepsOpenDataApart() async throws {
+        let world = try World(mounts: 2)
+        let random = SeededRandom(seed: 12)
+        var bytes = [UInt8](repeating: 0, count: 60_000)
+        func write(_ range: Range<Int>) async throws {
+            let content = random.bytes(range.count)
+            bytes.replaceSubrange(range, with: content)
+            try await world.mount.write(inode, handle, at: UInt64(range.lowerBound), content)
+        }
+        let (inode, handle) = try await world.mount.create("a")
+        // One buffer with three runs: the middle is punched out.
+        try await write(0..<60_000)
+        for hole in [10_000..<20_000, 30_000..<40_000] {
+            try await world.mount.files.allocate(inode, handle: handle, mode: 3, offset: UInt64(hole.lowerBound), length: UInt64(hole.count))
+            bytes.replaceSubrange(hole, with: [UInt8](repeating: 0, count: hole.count))
+        }
+        world.blocks.putFailure = .unavailable
+        await #expect(throws: Errno.io) { try await world.mount.sync(inode, handle) }
+        world.blocks.putFailure = nil
+        try await write(9_000..<11_000)
+        try await write(25_000..<32_000)
+        #expect(try await world.mount.read(inode, handle) == bytes)
+        try await world.mount.sync(inode, handle)
+        #expect(try await world.mounts[1].contents("a") == bytes)
+        try await world.mount.close(inode, handle)
+    }
+
+    @Test func theKernelIsToldOnlyWhatItMayHold() async throws {
+        let world = try World(mounts: 2) {
+            $0.kernelEntryValidity = Nanoseconds.second
+            $0.kernelAttributeValidity = 100 * Nanoseconds.second
+        }
+        let kernel = FakeKernel()
+        world.mounts[0].files.kernelCache = kernel
+        try await world.mounts[1].put("a", [1])
+        let entry = try await world.mounts[0].files.lookup(.root, Array("a".utf8))
+        #expect(entry.entryValidity == Nanoseconds.second)
+        // No longer than the lease.
+        #expect(entry.attributesValidity == 10 * Nanoseconds.second)
+        #expect(kernel.invalidated.isEmpty)
+        let (inode, handle) = try await world.mounts[1].open("a")
+        try await world.mounts[1].write(inode, handle, at: 0, [2])
+        #expect(kernel.invalidated == [inode])
+        try await world.mounts[1].put("b", [])
+        #expect(kernel.names == [[Name("a")].compactMap { $0 }])
+        try await world.mounts[1].put("c", [])
+        #expect(kernel.names.count == 1)
+        try await world.mounts[1].close(inode, handle)
+    }
+
+    @Test func noFilesAreOpenedForWritingByReaders() async throws {
+        let world = try World()
+        try await world.mount.put("a", [1])
+        let (inode, handle) = try await world.mount.open("a", flags: O_RDONLY)
+        await #expect(throws: Errno.badDescriptor) { try await world.mount.write(inode, handle, at: 0, [2]) }
+        #expect(try await world.mount.files.read(inode, handle: handle, offset: .max, count: 10).isEmpty)
+        #expect(try await world.mount.read(inode, handle, at: 0, .max) == [1])
+        try await world.mount.close(inode, handle)
+    }
+}
+
+@LoopActor
+final class FakeKernel: KernelCache {
+    private(set) var invalidated: [InodeID] = []
+    private(set) var names: [[Name]] = []
+
+    func invalidate(_ inode: InodeID) async { if inode != .root { invalidated.append(inode) } }
+    func invalidateEntries(of directory: InodeID, names: [Name]) async { self.names.append(names) }
 }
