@@ -46,7 +46,8 @@ def test_configuration():
         refuse("daemon", "--data", data, "--set", "listen=nowhere", contains="HOST:PORT")
         refuse("daemon", "--data", data, env={**os.environ, "DHTFS_CACHE_MB": "lots"}, contains="DHTFS_CACHE_MB")
         refuse("status", "--data", f"{directory}/nothing", contains="no data directory")
-        refuse("status", "--data", data)
+        code, output, _ = run(Cluster.program, "status", "--data", data, ok=None)
+        check(code == 1 and "NO LEADER" in output, f"status of a cluster that is down: {code} {output}")
 
         with socket.socket() as occupant:
             occupant.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
@@ -72,7 +73,11 @@ def test_configuration():
 
 def test_data_directory_of_another_node():
     """Blocks of one node under the identity of another are refused."""
-    with Cluster(nodes=2, replicas=1, mount=False) as cluster:
+    with Cluster(nodes=2, replicas=2) as cluster:
+        with open(f"{cluster.mount}/file", "wb") as file:
+            file.write(os.urandom(100_000))
+            os.fsync(file.fileno())
+        cluster.wait_until_whole()
         cluster.down()
         one, two = f"{cluster.data}/node1", f"{cluster.data}/node2"
         run("rm", "-rf", f"{two}/blocks")
