@@ -8,7 +8,7 @@ extension Raft {
     mutating func tick() {
         if role == .leader { return leaderTick() }
         guard now >= electionDeadline else { return }
-        guard isVoter, term < Limits.number else { return restartElectionTimer() }
+        guard mayCampaign, term < Limits.number else { return restartElectionTimer() }
         if isAlone { campaign(transfer: false) } else { preCampaign() }
     }
 

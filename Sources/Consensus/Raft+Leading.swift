@@ -123,6 +123,11 @@ extension Raft {
         guard index > commitIndex else { return }
         guard log.term(at: index) == term || ignoresTermOfCommit else { return }
         commit(upTo: index)
+        committed(upTo: index)
+    }
+
+    /// What a leader does when its commit index has grown to `index`.
+    mutating func committed(upTo index: LogIndex) {
         leadership.committed(upTo: index)
         serveReads()
         stepDownIfRemoved()

@@ -46,6 +46,15 @@ extension Raft {
         return ([log.base.configuration] + log.changes.map(\.configuration)).allSatisfy { $0.voters == [id] || $0 == .unknown }
     }
 
+    /// Whether this server may be needed as leader: it votes in a configuration that may be the committed one. One that is removed or
+    /// demoted by an entry that is not committed yet may be the only one with that entry, and then nobody else can win (dissertation §4.2.2).
+    var mayCampaign: Bool {
+        if isVoter { return true }
+        guard log.configurationIndex > commitIndex else { return false }
+        let committed = log.mark(at: commitIndex)?.configuration ?? log.base.configuration
+        return committed.voters.contains(id) || log.changes.contains { $0.index > commitIndex && $0.configuration.voters.contains(id) }
+    }
+
     /// The largest number that a majority of the voters reaches.
     ///
     /// - Parameter own: this server's number; counts only if it votes.

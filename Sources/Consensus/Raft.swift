@@ -228,15 +228,17 @@ package struct Raft: Sendable {
     }
 
     private mutating func snapshotInstalled(_ mark: SnapshotMark) {
-        guard mark.index > commitIndex, mark.index <= Limits.number, mark.term <= Limits.number, mark.configuration.isValid, role != .leader
-        else { return }
+        guard mark.index > commitIndex, mark.index <= Limits.number, mark.term <= Limits.number, mark.configuration.isValid else { return }
+        // A server that was elected meanwhile has everything that is committed (§5.4.3), so its log goes on.
+        guard role != .leader || log.term(at: mark.index) == mark.term else { return }
         if mark.term > term { becomeFollower(term: mark.term, leader: nil) }
         let before = log.configuration
         if !log.install(mark) { forgetWrites(from: mark.index + 1) }
         commitIndex = mark.index
         stableIndex = max(stableIndex, mark.index)
         if log.configuration != before { effects.append(.configuration(log.configuration)) }
-        if !isVoter, role != .follower { becomeFollower(term: term, leader: nil) }
+        guard role != .leader else { return committed(upTo: mark.index) }
+        if !mayCampaign, role != .follower { becomeFollower(term: term, leader: nil) }
         matched = leader == nil ? 0 : max(matched, mark.index)
         acknowledge()
     }

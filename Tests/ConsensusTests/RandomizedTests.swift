@@ -8,7 +8,7 @@ import Testing
     static func number(_ name: String) -> UInt64? { getenv(name).flatMap { UInt64(String(cString: $0)) } }
 
     static let seeds = number("RAFT_SEED").map { $0...$0 } ?? 1...(number("RAFT_SEEDS") ?? 5000)
-    static let events = 800
+    static let events = 400
 
     /// Runs one seed; a failure is run again with its trace.
     static func run(voters: Int, seed: UInt64, prepare: @escaping (inout Raft) -> Void = { _ in }) -> Result<Simulation.Counts, Violation> {
@@ -57,10 +57,11 @@ import Testing
         /// Breaks one rule of the core and expects the run to notice.
         @Test(arguments: [Mutation.commitsEarlierTerms, .votesWithoutPersisting, .countsLearners])
         func findsBrokenRule(_ mutation: Mutation) {
-            let found = (1...UInt64(20_000)).first { seed in
+            let found = (1...UInt64(10_000)).first { seed in
                 let result = Self.run(voters: seed % 2 == 0 ? 3 : 5, seed: seed) { $0.mutations = [mutation] }
-                if case .failure(let violation) = result { print("\(mutation): seed \(seed): \(violation)"); return true }
-                return false
+                guard case .failure(let violation) = result else { return false }
+                print("\(mutation): seed \(seed): \(violation)")
+                return true
             }
             #expect(found != nil)
         }

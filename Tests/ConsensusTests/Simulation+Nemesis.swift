@@ -55,10 +55,12 @@ extension Simulation {
         try step(server, .compacted(mark))
     }
 
-    mutating func fault() throws {
+    mutating func fault() {
         guard !isCalm else { return }
         queue.push(.fault, at: now + (20 + random.next(below: 250)) * Self.millisecond)
-        let server = pick(servers.count)
+        // Half of the time somebody whose disk is at work.
+        let busy = servers.indices.filter { !servers[$0].disk.pending.isEmpty }
+        let server = busy.isEmpty || chance(500) ? pick(servers.count) : busy[pick(busy.count)]
         let leader = servers.indices.filter { servers[$0].raft.role == .leader }.max { servers[$0].raft.term < servers[$1].raft.term }
         switch random.next(below: 20) {
         case 0...2: crash(server)
@@ -84,6 +86,19 @@ extension Simulation {
                 for to in servers.indices { cut[from][to] = false }
             }
         }
+    }
+
+    /// Cuts a new leader off from all but perhaps one server, for a while.
+    mutating func upset(_ server: Int) {
+        guard !isCalm, chance(upsetRate) else { return }
+        let friend = pick(2 * servers.count)
+        for other in servers.indices where other != friend { cut[server][other] = true }
+        note("\(servers[server].id.rawValue) is cut off from all but \(friend + 1)")
+        queue.push(.heal(server), at: now + (100 + random.next(below: 1500)) * Self.millisecond)
+    }
+
+    mutating func heal(_ server: Int) {
+        for other in servers.indices { cut[server][other] = false }
     }
 
     private mutating func crash(_ server: Int) {

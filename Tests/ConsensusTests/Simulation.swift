@@ -29,6 +29,7 @@ struct Simulation {
         case restart(Int)
         case client
         case fault
+        case heal(Int)
     }
 
     /// How often things happened; a run that saw none of them proves nothing.
@@ -64,6 +65,8 @@ struct Simulation {
     var duplicationRate: UInt64
     var slowRate: UInt64
     var diskDelay: UInt64
+    /// Of 1000 elections: the new leader is cut off at once, so that its first entry stays where it is (the way into figure 8).
+    var upsetRate: UInt64
     var token: UInt64 = 0
     /// For each read that is not answered: what was committed when it began.
     var reads: [UInt64: LogIndex] = [:]
@@ -84,6 +87,7 @@ struct Simulation {
         duplicationRate = [0, 50, 200][Int(random.next(below: 3))]
         slowRate = [0, 50, 200][Int(random.next(below: 3))]
         diskDelay = [1, 10, 60, 300][Int(random.next(below: 4))] * Self.millisecond
+        upsetRate = [0, 200, 600][Int(random.next(below: 3))]
         let group = Configuration(voters: (1...voters).map { NodeID(rawValue: UInt64($0)) }, learners: [])
         for number in 1...count {
             let id = NodeID(rawValue: UInt64(number))
@@ -154,7 +158,8 @@ struct Simulation {
             try step(from, .snapshotSent(to: servers[to].id, mark: mark, succeeded: succeeded))
         case .restart(let server): restart(server)
         case .client: try client()
-        case .fault: try fault()
+        case .fault: fault()
+        case .heal(let server): heal(server)
         }
     }
 
@@ -216,6 +221,7 @@ struct Simulation {
         case .becameLeader:
             counts.elections += 1
             try history.elected(servers[server].id, servers[server].raft)
+            upset(server)
         case .sendSnapshot(let target):
             let to = Int(target.rawValue) - 1
             let life = servers[server].life
@@ -251,8 +257,9 @@ struct Simulation {
             counts.commits += 1
             if case .configuration = entry.payload { counts.configurations += 1 }
         }
-        // Whatever a leader commits is on the disks of a majority.
+        // Whatever a leader commits ends with an entry of its own term and is on the disks of a majority.
         guard raft.role == .leader, let last = entries.last else { return }
+        guard last.term == raft.term else { throw Violation(description: "§5.4.2: \(last.index) of an earlier term committed by counting") }
         let voters = raft.configuration.voters
         let holders = voters.count { servers[Int($0.rawValue) - 1].disk.holds(last) }
         guard holders > voters.count / 2 else {
