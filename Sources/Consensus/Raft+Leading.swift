@@ -23,6 +23,11 @@ extension Raft {
     private mutating func sendHeartbeat(_ peer: Int) {
         let progress = leadership.peers[peer]
         if progress.state == .probe { return sendNext(peer, withEntries: false) }
+        if progress.state == .replicate, log.term(at: progress.next - 1) == nil {
+            // The log was compacted past what is on its way to it: if that was lost, nothing else would ever be noticed.
+            leadership.peers[peer].become(.probe, next: progress.match + 1)
+            return sendNext(peer, withEntries: false)
+        }
         // A follower that lacks the entry before `next` lost something on the way and says so.
         let previousTerm = progress.state == .replicate ? log.term(at: progress.next - 1) : nil
         // A server that needs a snapshot shares nothing that could be compared but the start of the log.

@@ -95,7 +95,7 @@ extension MetadataServer {
         do throws(TransportError) {
             touched = try self.touched(by: item.proposal.command)
         } catch {
-            finish(item, .failure(error))
+            settle(item, .failure(error))
             return true
         }
         if item.ticket == 0 || touched != item.touched {
@@ -197,7 +197,8 @@ extension MetadataServer {
         for inode in item.touched { changed(inode) }
     }
 
-    private func finish(_ item: PendingCommand, _ result: Result<CommandResult, TransportError>) {
+    /// Answers a command and forgets it, so that the same one sent again is a new one.
+    func settle(_ item: PendingCommand, _ result: Result<CommandResult, TransportError>) {
         withdraw(item)
         if let session = item.session {
             session.commands.removeValue(forKey: item.proposal.sequence)
@@ -239,7 +240,7 @@ extension MetadataServer {
             trimLeases()
         }
         for inode in item.touched { changed(inode) }
-        finish(item, .success(CommandResult(outcome: outcome, grants: grants)))
+        settle(item, .success(CommandResult(outcome: outcome, grants: grants)))
     }
 
     private func grant(_ inode: InodeID, to session: MetadataSession, exclusive: Bool, _ grants: inout Grants) {

@@ -84,10 +84,7 @@ extension MetadataServer {
     }
 
     func fail(_ commands: [PendingCommand], _ refusal: Refusal) {
-        for command in commands {
-            withdraw(command)
-            command.finish(.failure(refusal.error))
-        }
+        for command in commands { settle(command, .failure(refusal.error)) }
     }
 
     // MARK: Reads

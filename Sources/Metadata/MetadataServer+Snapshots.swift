@@ -65,6 +65,8 @@ extension MetadataServer {
         log.info("sends a snapshot of the metadata", ["to": node.description, "index": "\(mark.index)"])
         Task { @LoopActor in
             let succeeded = await self.transfer(reader, mark, term, to: node)
+            // A server that cannot be reached is not asked again in the same breath.
+            if !succeeded { await self.environment.clock.sleep(nanoseconds: Nanoseconds.second) }
             peer.isReceivingSnapshot = false
             self.step(.snapshotSent(to: node, mark: mark, succeeded: succeeded))
         }

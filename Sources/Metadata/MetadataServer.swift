@@ -136,9 +136,8 @@ package final class MetadataServer {
         committedIndex = restored.snapshot.index
         term = restored.hardState.term
         table = LeaseTable(limit: options.leases)
-        for entry in restored.entries {
-            if case .configuration(let newer) = entry.payload { configuration = newer }
-        }
+        note(restored.entries)
+        configuration = configurations.last?.configuration ?? configuration
         storage.onPersisted = { [weak self] token in self?.persisted(token) }
         storage.onFailure = { [weak self] cause in self?.fail(cause) }
         scheduleTick()

@@ -29,7 +29,7 @@ import TestSupport
     }
 
     @Test @LoopActor func sharedLeasesGoBeforeAChange() async throws {
-        let group = TestGroup(1)
+        let group = TestGroup(1) { $0.collectionInterval = Nanoseconds.second }
         try await group.start()
         let (a, b) = (group.client("a"), group.client("b"))
         try await group.run {
@@ -57,8 +57,7 @@ import TestSupport
             // The last one to have it open closes it: it is reaped.
             a.release([inode])
             b.release([inode])
-            try await group.wait { true }
-            await group.world.clock.sleep(nanoseconds: 30 * Nanoseconds.second)
+            await group.world.clock.sleep(nanoseconds: 3 * Nanoseconds.second)
             #expect(try await b.query(.attributes(inode)).answer == .failed(.stale))
         }
     }
