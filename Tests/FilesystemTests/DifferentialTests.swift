@@ -59,8 +59,11 @@ import Testing
             switch random.below(17) {
             case 16:
                 // A commit that fails, changes on top of it, and a commit that succeeds.
+                // Commits under way in the background end before, so that only this one's handle has an error to report.
+                await settle(turns: 500)
                 world.blocks.putFailure = .unavailable
                 try? await mount.sync(inode, handle)
+                await settle(turns: 500)
                 world.blocks.putFailure = nil
                 let content = random.bytes(count)
                 try await mount.write(inode, handle, at: UInt64(place), content)
