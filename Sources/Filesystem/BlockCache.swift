@@ -90,7 +90,9 @@ final class BlockCache {
         let result: Fetched
         do {
             let content = try await blocks.get(key, length: length, offset: 0, count: length)
-            result = content.count == length ? .success(content) : .failure(BlocksError(.lost, "block \(key) has \(content.count) bytes, not \(length)"))
+            result =
+                content.count == length
+                ? .success(content) : .failure(BlocksError(.lost, "block \(key) has \(content.count) bytes, not \(length)"))
         } catch {
             result = .failure(error)
         }

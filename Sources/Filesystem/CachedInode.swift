@@ -4,7 +4,8 @@ import Runtime
 
 /// An inode that the kernel or a handle refers to, or that is cached.
 ///
-/// What is cached (`stored` and below) was stored under a lease of the inode, and is dropped before the lease is given back; it is used only
+/// What is cached (`stored` and below) was stored under a lease of the inode, and is dropped before the lease is given back; it is used
+/// only
 /// while `MetadataClient.holdsLease` says yes, because the whole session may have run out.
 @LoopActor
 final class CachedInode {

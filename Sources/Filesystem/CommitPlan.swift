@@ -39,7 +39,9 @@ extension DistributedFilesystem {
             break
         }
         if startsOver {
-            if size <= UInt64(Limits.inlineBytes), let bytes = inlineBytes(layer, over: inline ?? [], size: Int(size)) { return [.inline(bytes)] }
+            if size <= UInt64(Limits.inlineBytes), let bytes = inlineBytes(layer, over: inline ?? [], size: Int(size)) {
+                return [.inline(bytes)]
+            }
             if let inline { takeOver(inline, dirty) }
         }
         try await arrange(inode, dirty, over: startsOver ? .inline([]) : stored, size: size)
@@ -57,7 +59,8 @@ extension DistributedFilesystem {
                 if !startsOver { edits.append(.hole(offset: piece.offset, length: piece.length)) }
             case .memory(let block):
                 guard let run = block.run, let key = block.key else { preconditionFailure("every block of a commit was put") }
-                appendExtents(piece, key: key, blockLength: UInt32(run.count), blockOffset: UInt32(piece.offset - run.lowerBound), to: &edits)
+                let blockOffset = UInt32(piece.offset - run.lowerBound)
+                appendExtents(piece, key: key, blockLength: UInt32(run.count), blockOffset: blockOffset, to: &edits)
             case .block(let key, let blockLength, let blockOffset):
                 appendExtents(piece, key: key, blockLength: blockLength, blockOffset: blockOffset, to: &edits)
             }
@@ -109,8 +112,8 @@ extension DistributedFilesystem {
         for gap in gaps {
             let block = DirtyBlock(start: gap.lowerBound, capacity: gap.count, meter: meter)
             inline.withUnsafeBytes { bytes in
-                block.store(
-                    UnsafeRawBufferPointer(rebasing: bytes[Int(gap.lowerBound)..<Int(gap.upperBound)]), at: gap.lowerBound, capacityMax: gap.count)
+                let part = UnsafeRawBufferPointer(rebasing: bytes[Int(gap.lowerBound)..<Int(gap.upperBound)])
+                block.store(part, at: gap.lowerBound, capacityMax: gap.count)
             }
             dirty.committing?.substitute(Piece(offset: gap.lowerBound, length: UInt64(gap.count), source: .memory(block)))
         }
@@ -118,7 +121,8 @@ extension DistributedFilesystem {
 
     // MARK: Runs
 
-    /// Freezes open blocks: adjacent bytes of one block range become one run; short extents before an appended run join it; regions with too many
+    /// Freezes open blocks: adjacent bytes of one block range become one run; short extents before an appended run join it; regions with
+    /// too many
     /// extents get whole blocks.
     private func arrange(_ inode: CachedInode, _ dirty: DirtyFile, over stored: StoredContent, size: UInt64) async throws(Errno) {
         for run in openRuns(dirty) {
@@ -150,7 +154,8 @@ extension DistributedFilesystem {
         return runs
     }
 
-    /// From where on stored bytes before a run are rewritten together with it. Each extent taken is at most twice as long as what it joins, so that
+    /// From where on stored bytes before a run are rewritten together with it. Each extent taken is at most twice as long as what it
+    /// joins, so that
     /// every byte of a log is rewritten a few times at most, whatever the size of its appends.
     private func joinedStart(_ run: Range<UInt64>, _ dirty: DirtyFile, _ map: ExtentMap, storedSize: UInt64) -> UInt64 {
         guard let layer = dirty.committing else { return run.lowerBound }
@@ -227,7 +232,8 @@ extension DistributedFilesystem {
             // Even whole blocks need one extent each.
             let extentsMax = max(options.extentsPerRegion, 2 * counts.count)
             guard total > extentsMax else { continue }
-            for (index, count) in counts.sorted(by: { ($1.value, $0.key) < ($0.value, $1.key) }) where count > 1 && total > extentsMax * 3 / 4 {
+            let fullestFirst = counts.sorted { ($1.value, $0.key) < ($0.value, $1.key) }
+            for (index, count) in fullestFirst where count > 1 && total > extentsMax * 3 / 4 {
                 let block = index * blockSize..<min(size, (index + 1) * blockSize)
                 try await rewrite(inode, dirty, block)
                 total -= count - 1

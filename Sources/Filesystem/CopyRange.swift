@@ -17,7 +17,9 @@ extension DistributedFilesystem {
         let to = try file(targetHandle, target)
         guard count > 0 else { return 0 }
         let length = UInt64(count)
-        guard offset <= Limits.fileBytes, targetOffset <= Limits.fileBytes, length <= Limits.fileBytes - targetOffset else { throw .fileTooLarge }
+        guard offset <= Limits.fileBytes, targetOffset <= Limits.fileBytes, length <= Limits.fileBytes - targetOffset else {
+            throw .fileTooLarge
+        }
         if source == target, offset < targetOffset + length, targetOffset < offset + length { throw .invalid }
         while true {
             // Blocks have names only when they are committed.

@@ -70,7 +70,9 @@ extension DistributedFilesystem {
     /// The page that holds a position, read now if it is not at hand; nil past the end.
     private func page(_ directory: DirectoryHandle, at position: UInt64, plus: Bool) async throws(Errno) -> DirectoryHandle.Page? {
         while true {
-            if let page = directory.pages.first(where: { position >= $0.first && position < $0.first + UInt64($0.entries.count) }) { return page }
+            if let page = directory.pages.first(where: { position >= $0.first && position - $0.first < UInt64($0.entries.count) }) {
+                return page
+            }
             if let last = directory.pages.last, last.isLast, position >= last.first + UInt64(last.entries.count) { return nil }
             // The page begins at the last border at or before the position.
             guard let index = directory.borders.lastIndex(where: { $0.first <= position }) else { return nil }

@@ -6,7 +6,8 @@ import Runtime
 
 /// Bytes written to a file and not committed yet: part of one block-aligned range of it.
 ///
-/// Open: bytes are added and changed. Frozen (`run` is set): the bytes of `run` never change again, are put as one block of their own, and stay in
+/// Open: bytes are added and changed. Frozen (`run` is set): the bytes of `run` never change again, are put as one block of their own, and
+/// stay in
 /// memory until the commit that refers to the block is acknowledged.
 @LoopActor
 final class DirtyBlock {

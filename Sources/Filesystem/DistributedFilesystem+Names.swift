@@ -107,7 +107,8 @@ extension DistributedFilesystem {
         let outcome = try await change([(directory, [name])]) { () async throws(Errno) in
             try await self.perform(
                 .create(
-                    parent: parent, name: name, kind: kind, mode: mode & 0o7777, uid: caller.uid, gid: caller.gid, device: device, target: target))
+                    parent: parent, name: name, kind: kind, mode: mode & 0o7777, uid: caller.uid, gid: caller.gid, device: device,
+                    target: target))
         } record: { outcome, known in
             guard case .done(let attributes?, _) = outcome else { return }
             if known { self.setName(directory, name, .present(attributes.inode, attributes.kind)) }
@@ -209,7 +210,9 @@ extension DistributedFilesystem {
 
     // MARK: Moving
 
-    package func rename(_ parent: InodeID, _ name: [UInt8], to newParent: InodeID, _ newName: [UInt8], mode: RenameMode) async throws(Errno) {
+    package func rename(
+        _ parent: InodeID, _ name: [UInt8], to newParent: InodeID, _ newName: [UInt8], mode: RenameMode
+    ) async throws(Errno) {
         let name = try checked(name)
         let newName = try checked(newName)
         let from = table.obtain(parent)
@@ -261,8 +264,10 @@ extension DistributedFilesystem {
         table.recount(directory)
     }
 
-    /// Runs a command that changes names of directories. Afterwards the caches of the directories and of all inodes in the outcome are as the
-    /// outcome says; `record` is told whether the names may be noted. They may not where commands of one directory overlap, since which came first is
+    /// Runs a command that changes names of directories. Afterwards the caches of the directories and of all inodes in the outcome are as
+    /// the
+    /// outcome says; `record` is told whether the names may be noted. They may not where commands of one directory overlap, since which
+    /// came first is
     /// not known here; then they count as unknown.
     private func change(
         _ directories: [(CachedInode, [Name])], _ command: () async throws(Errno) -> Outcome, record: (Outcome, _ known: Bool) -> Void

@@ -9,25 +9,34 @@ package import Telemetry
 /// Files of the cluster as users see them: caches under leases, write-behind under exclusive leases, POSIX rules.
 ///
 /// ## What is cached, and when it is right
-/// Everything known of an inode is used only while `metadata.holdsLease` says so, and is dropped when the lease is recalled. An answer is cached only
-/// if a lease came with it and nothing happened to the inode since the question left (`mark`, `CachedInode.changedAt`). Without a lease an answer
+/// Everything known of an inode is used only while `metadata.holdsLease` says so, and is dropped when the lease is recalled. An answer is
+/// cached only
+/// if a lease came with it and nothing happened to the inode since the question left (`mark`, `CachedInode.changedAt`). Without a lease an
+/// answer
 /// is used once. Blocks are cached by key, and a key's content never changes.
 ///
 /// ## Local changes
-/// Under an exclusive lease, changes of content, size, mode, owner and times go into the inode's `DirtyFile`: the newest layer takes writes; a commit
-/// freezes it, puts its bytes as blocks and sends one update. Reads look through pending layer, layer under way and stored content, in this order.
+/// Under an exclusive lease, changes of content, size, mode, owner and times go into the inode's `DirtyFile`: the newest layer takes
+/// writes; a commit
+/// freezes it, puts its bytes as blocks and sends one update. Reads look through pending layer, layer under way and stored content, in
+/// this order.
 /// If a commit fails, its layer goes back under the newer one; nothing is dropped before a handle has reported the error. Changes
-/// whose error was reported are given up at the last close; those of files nobody has open are tried again until `syncAll` or room comes back.
+/// whose error was reported are given up at the last close; those of files nobody has open are tried again until `syncAll` or room comes
+/// back.
 ///
 /// ## Waiting
 /// Every step between two suspensions is atomic, because everything runs on the loop. What waits for what:
-/// 1. `commitLock` of an inode is held over its puts and its update, and over questions about the same inode that the leader answers at once because
-///    this session holds the exclusive lease. It is never held while a lease is acquired, while room for dirty data is awaited, or while another
+/// 1. `commitLock` of an inode is held over its puts and its update, and over questions about the same inode that the leader answers at
+///    once because
+///    this session holds the exclusive lease. It is never held while a lease is acquired, while room for dirty data is awaited, or while
+///    another
 ///    inode's lock is taken. So a commit always ends.
-/// 2. A recall waits only for commits of its inode, and local changes of the inode wait for the recall (`CachedInode.recall`), holding nothing.
+/// 2. A recall waits only for commits of its inode, and local changes of the inode wait for the recall (`CachedInode.recall`), holding
+///    nothing.
 /// 3. Whoever acquires an exclusive lease or asks the leader holds nothing, since the answer may wait for a recall of ours.
 /// 4. Writers waiting for room hold nothing and are woken by commits.
-/// 5. The kernel's pages are invalidated without waiting unless attributes were handed out with a validity: a read that waits for the leader may hold the
+/// 5. The kernel's pages are invalidated without waiting unless attributes were handed out with a validity: a read that waits for the
+///    leader may hold the
 ///    page that the invalidation wants.
 @LoopActor
 package final class DistributedFilesystem: FileOperations {
@@ -201,7 +210,8 @@ package final class DistributedFilesystem: FileOperations {
         reportClosed(inode)
     }
 
-    /// Tells the leader, if it wants to know, that an inode is not open here any more, and gives the lease back: after the last commit, since
+    /// Tells the leader, if it wants to know, that an inode is not open here any more, and gives the lease back: after the last commit,
+    /// since
     /// changes are only good under the lease, and since another session may have an unlinked file open.
     func reportClosed(_ inode: CachedInode) {
         guard inode.mustReport, inode.opens == 0, inode.recall == nil else { return }

@@ -111,6 +111,7 @@ extension Extent {
         let lower = max(offset, range.lowerBound)
         let upper = min(end, range.upperBound)
         return Extent(
-            offset: lower, length: UInt32(upper - lower), key: key, blockLength: blockLength, blockOffset: blockOffset + UInt32(lower - offset))
+            offset: lower, length: UInt32(upper - lower), key: key, blockLength: blockLength,
+            blockOffset: blockOffset + UInt32(lower - offset))
     }
 }

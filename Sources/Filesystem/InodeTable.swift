@@ -43,7 +43,8 @@ final class InodeTable {
         inode.countedItems = items
     }
 
-    /// Takes out inodes that nothing refers to, the longest unused first, until there are `idleMax` objects or fewer; takes contents of others
+    /// Takes out inodes that nothing refers to, the longest unused first, until there are `idleMax` objects or fewer; takes contents of
+    /// others
     /// away until at most `itemsMax` are held. Returns the ids whose leases go back, `batch` of them at most.
     func trim(idleMax: Int, itemsMax: Int, stamp: UInt64, batch: Int) -> [InodeID] {
         var released: [InodeID] = []

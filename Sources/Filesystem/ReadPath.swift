@@ -41,7 +41,8 @@ extension DistributedFilesystem {
     /// Bytes of a file that are looked at in one step: so that one question does not ask for too many extents.
     static let fragmentBytesMax = 1 << 30
 
-    /// What the bytes from `offset` on are made of, up to `count` or the end of the file; and the file's size. True at one moment within the call.
+    /// What the bytes from `offset` on are made of, up to `count` or the end of the file; and the file's size. True at one moment within
+    /// the call.
     /// `count` above `fragmentBytesMax` is cut to it.
     func fragments(_ inode: CachedInode, offset: UInt64, count: Int) async throws(Errno) -> ([Fragment], size: UInt64) {
         guard offset < Limits.fileBytes else { return ([], try await currentAttributes(inode).size) }
@@ -73,7 +74,8 @@ extension DistributedFilesystem {
         }
     }
 
-    /// Asks for the content of the regions that a range touches. `isCached`: it is in `inode.content` now, or something changed meanwhile; look again.
+    /// Asks for the content of the regions that a range touches. `isCached`: it is in `inode.content` now, or something changed meanwhile;
+    /// look again.
     func loadContent(_ inode: CachedInode, _ range: Range<UInt64>) async throws(Errno) -> (Content, Attributes, isCached: Bool) {
         let regions = ExtentMap.regions(of: range)
         let start = regions.lowerBound * Limits.regionBytes
@@ -87,7 +89,9 @@ extension DistributedFilesystem {
             // A file with changes here is under an exclusive lease, and the answer alone would miss them.
             return (content, attributes, isCached: inode.isDirty)
         }
-        guard inode.changedAt <= mark, inode.droppedAt <= mark, inode.stored != nil else { return (content, attributes, isCached: inode.stored != nil) }
+        guard inode.changedAt <= mark, inode.droppedAt <= mark, inode.stored != nil else {
+            return (content, attributes, isCached: inode.stored != nil)
+        }
         switch content {
         case .inline(let bytes):
             inode.content = .inline(bytes)

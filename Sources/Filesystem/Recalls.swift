@@ -29,7 +29,8 @@ extension DistributedFilesystem {
         return RecallAnswer(stillOpen: inode.opens > 0)
     }
 
-    /// Commits until nothing is left. What cannot be committed in time is given up: without the lease it must not come later. The error stays for
+    /// Commits until nothing is left. What cannot be committed in time is given up: without the lease it must not come later. The error
+    /// stays for
     /// every open handle.
     private func commitForRecall(_ inode: CachedInode) async {
         let deadline = clock.now + options.recallFlushTime
@@ -40,7 +41,8 @@ extension DistributedFilesystem {
             } catch {
                 guard inode.isDirty else { return }
                 guard clock.now + delay < deadline else {
-                    log.error("changes of a file are lost: another session needs it", ["inode": "\(inode.id)", "errno": "\(error.rawValue)"])
+                    log.error(
+                        "changes of a file are lost: another session needs it", ["inode": "\(inode.id)", "errno": "\(error.rawValue)"])
                     dropChanges(inode)
                     return
                 }
@@ -50,7 +52,8 @@ extension DistributedFilesystem {
         }
     }
 
-    /// Tells the kernel to forget what it may hold. Waited for only where the kernel may use attributes or names without asking: pages alone are
+    /// Tells the kernel to forget what it may hold. Waited for only where the kernel may use attributes or names without asking: pages
+    /// alone are
     /// checked against fresh attributes by the kernel itself.
     func invalidateKernel(_ inode: CachedInode) async {
         guard let kernelCache, inode.lookups > 0 || inode.id == .root else { return }

@@ -33,7 +33,8 @@ extension DistributedFilesystem {
         return content.count
     }
 
-    /// Gets an exclusive lease if there is none, and the attributes. After it returned, until the next suspension, the inode may be changed.
+    /// Gets an exclusive lease if there is none, and the attributes. After it returned, until the next suspension, the inode may be
+    /// changed.
     func exclusive(_ inode: CachedInode) async throws(Errno) -> Attributes {
         inode.pins += 1
         defer { inode.pins -= 1 }
@@ -108,7 +109,8 @@ extension DistributedFilesystem {
         return DirtyBlock(start: position, capacity: count, meter: meter)
     }
 
-    /// A block that is full goes out at once, if it was filled from one end to the other; a file with much uncommitted data is committed then too.
+    /// A block that is full goes out at once, if it was filled from one end to the other; a file with much uncommitted data is committed
+    /// then too.
     private func startPut(_ inode: CachedInode, _ dirty: DirtyFile, _ block: DirtyBlock, _ range: Range<UInt64>) {
         guard let piece = dirty.pending.pieces.piece(at: range.lowerBound), case .memory(let found) = piece.source, found === block,
             piece.offset == range.lowerBound, piece.end >= range.upperBound
@@ -206,7 +208,8 @@ extension DistributedFilesystem {
     /// A single write over the limit is let through when nothing else is dirty.
     private func fits(_ count: Int) -> Bool { meter.bytes == 0 || meter.bytes + count <= options.dirtyBytes }
 
-    /// Lets the writer who waits longest go on if there is room; it wakes the next when its bytes are in. `error`: a commit failed, and all who
+    /// Lets the writer who waits longest go on if there is room; it wakes the next when its bytes are in. `error`: a commit failed, and
+    /// all who
     /// wait for room are told.
     func wakeWriters(_ error: Errno?) {
         blockCache.trim()

@@ -127,7 +127,8 @@ final class FakeLeader {
         func isOpen(_ parent: InodeID, _ name: Name) -> Bool { child(parent, name).map { openBy[$0] != nil } ?? false }
         return switch command {
         case .unlink(let parent, let name, let keep): .unlink(parent: parent, name: name, keep: keep || isOpen(parent, name))
-        case .removeDirectory(let parent, let name, let keep): .removeDirectory(parent: parent, name: name, keep: keep || isOpen(parent, name))
+        case .removeDirectory(let parent, let name, let keep):
+            .removeDirectory(parent: parent, name: name, keep: keep || isOpen(parent, name))
         case .rename(let from, let name, let to, let newName, let mode, let keep):
             .rename(from: from, name: name, to: to, newName: newName, mode: mode, keep: keep || isOpen(to, newName))
         default: command

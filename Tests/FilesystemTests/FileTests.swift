@@ -119,7 +119,9 @@ import Testing
         try await mount.files.allocate(inode, handle: handle, mode: 0, offset: 0, length: 4 << 20)
         bytes += [UInt8](repeating: 0, count: 4 << 20 - bytes.count)
         try await mount.files.allocate(inode, handle: handle, mode: 1, offset: 0, length: 5 << 20)
-        await #expect(throws: Errno.notSupported) { try await mount.files.allocate(inode, handle: handle, mode: 8, offset: 0, length: 4096) }
+        await #expect(throws: Errno.notSupported) {
+            try await mount.files.allocate(inode, handle: handle, mode: 8, offset: 0, length: 4096)
+        }
         #expect(try await mount.read(inode, handle) == bytes)
         #expect(try await world.mounts[1].contents("a") == bytes)
         try await mount.close(inode, handle)
@@ -133,7 +135,8 @@ import Testing
         let opened = handles
         let writers = world.mounts.enumerated().map { index, mount in
             Task { @LoopActor in
-                for _ in 0..<40 { try await mount.write(opened[index].0, opened[index].1, at: 0, [UInt8](repeating: UInt8(index + 1), count: 100)) }
+                let line = [UInt8](repeating: UInt8(index + 1), count: 100)
+                for _ in 0..<40 { try await mount.write(opened[index].0, opened[index].1, at: 0, line) }
             }
         }
         for writer in writers { try await writer.value }
@@ -221,7 +224,9 @@ import Testing
             try await mount.files.copyRange(
                 from: small, handle: smallHandle, offset: 1, to: target, targetHandle: targetHandle, targetOffset: 0, count: 100) == 2)
         #expect(try await mount.read(target, targetHandle, at: 0, 4) == [8, 7, 3, bytes[100]])
-        for (inode, handle) in [(source, sourceHandle), (target, targetHandle), (small, smallHandle)] { try await mount.close(inode, handle) }
+        for (inode, handle) in [(source, sourceHandle), (target, targetHandle), (small, smallHandle)] {
+            try await mount.close(inode, handle)
+        }
     }
 
     @Test func unlinkedFilesLiveUntilTheLastClose() async throws {

@@ -226,7 +226,7 @@ import Testing
     }
 
     @Test func sequentialReadersGetEachBlockOnce() async throws {
-        let world = try World(mounts: 2)
+        let world = try World(mounts: 2, jittery: true)
         let bytes = SeededRandom(seed: 3).bytes(20 << 20)
         try await world.mounts[0].put("a", bytes)
         try await world.mounts[0].files.syncAll()
@@ -300,7 +300,8 @@ import Testing
         // One buffer with three runs: the middle is punched out.
         try await write(0..<60_000)
         for hole in [10_000..<20_000, 30_000..<40_000] {
-            try await world.mount.files.allocate(inode, handle: handle, mode: 3, offset: UInt64(hole.lowerBound), length: UInt64(hole.count))
+            let offset = UInt64(hole.lowerBound)
+            try await world.mount.files.allocate(inode, handle: handle, mode: 3, offset: offset, length: UInt64(hole.count))
             bytes.replaceSubrange(hole, with: [UInt8](repeating: 0, count: hole.count))
         }
         world.blocks.putFailure = .unavailable
