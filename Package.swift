@@ -65,7 +65,7 @@ let package = Package(
             ["Bytes", "Model", "Digest", "Runtime", "Telemetry", "Wire", "Ring", "Consensus", "Namespace", "OrderedStore", "Journal", "Transport"]),
         module(
             "Blocks",
-            ["Bytes", "Model", "Digest", "Runtime", "Telemetry", "Wire", "Ring", "OrderedStore", "BlockStore", "Transport"]),
+            ["Bytes", "Model", "Digest", "Runtime", "Telemetry", "Wire", "Ring", "Membership", "OrderedStore", "BlockStore", "Transport"]),
 
         // Layer 4: files
         module("Filesystem", ["Bytes", "Model", "Digest", "Runtime", "Telemetry", "Namespace", "Metadata", "Blocks"]),
@@ -122,6 +122,7 @@ let package = Package(
             ]),
         tests("FuseMountTests", ["Bytes", "Model", "Runtime", "Telemetry", "Namespace", "Filesystem", "CFuse", "FuseMount"]),
         tests("DaemonTests", ["Bytes", "Model", "Runtime", "Credentials", "Daemon"]),
+        tests("TidyTests", []),
         .target(
             name: "TestSupport", dependencies: ["Bytes", "Model", "OrderedStore", "Runtime", "Telemetry"], path: "Tests/TestSupport",
             swiftSettings: strict),

@@ -8,8 +8,8 @@ package protocol BlockClient: AnyObject, Sendable {
     /// Stores 1 byte to `blockSizeMax` bytes. Returns when a write quorum of replicas has them on disk. Hashing runs on a worker.
     /// The content must not change until this returns.
     func put(_ content: Slice) async throws(BlocksError) -> BlockKey
-    /// Reads `count` bytes from `offset` of a block of `length` bytes. The bytes are verified: the whole block against its key, or, where only
-    /// a small part was asked for, the pages that were read against their checksums at the replica.
+    /// Reads `count` bytes from `offset` of a block of `length` bytes. The bytes are verified: the whole block against its key, or,
+    /// where only a small part was asked for, the pages that were read against their checksums at the replica.
     func get(_ key: BlockKey, length: Int, offset: Int, count: Int) async throws(BlocksError) -> Slice
 }
 

@@ -11,6 +11,7 @@ package struct ByteReader {
 
     /// Takes one integer of its own width.
     @inlinable
+    @inline(__always)
     package mutating func integer<Value: FixedWidthInteger>(_ type: Value.Type = Value.self) throws(DecodeError) -> Value {
         let bytes = try take(MemoryLayout<Value>.size)
         return Value(littleEndian: bytes.loadUnaligned(as: Value.self))

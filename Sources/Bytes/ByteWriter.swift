@@ -7,6 +7,7 @@ package struct ByteWriter: Sendable {
     package var count: Int { bytes.count }
 
     @inlinable
+    @inline(__always)
     package mutating func integer<Value: FixedWidthInteger>(_ value: Value) {
         withUnsafeBytes(of: value.littleEndian) { raw($0) }
     }

@@ -1,10 +1,15 @@
 #define _GNU_SOURCE
 #include "CPosix.h"
 
+#include <errno.h>
 #include <fcntl.h>
 #include <pthread.h>
+#include <spawn.h>
 #include <string.h>
+#include <sys/random.h>
 #include <sys/socket.h>
+#include <sys/syscall.h>
+#include <sys/timerfd.h>
 #include <sys/uio.h>
 #include <unistd.h>
 
@@ -80,6 +85,12 @@ int CPosix_set_nonblocking(int descriptor) {
     return flags < 0 ? -1 : fcntl(descriptor, F_SETFL, flags | O_NONBLOCK);
 }
 
+void CPosix_close_on_exec(int descriptor) { fcntl(descriptor, F_SETFD, FD_CLOEXEC); }
+
+const short CPosix_spawn_setsid = POSIX_SPAWN_SETSID;
+
+int CPosix_pidfd_open(pid_t process) { return (int)syscall(SYS_pidfd_open, process, 0); }
+
 void CPosix_name_thread(const char *name) { pthread_setname_np(pthread_self(), name); }
 
 int CPosix_peer_credentials(int descriptor, uint32_t *uid, uint32_t *gid, int32_t *pid) {
@@ -89,5 +100,26 @@ int CPosix_peer_credentials(int descriptor, uint32_t *uid, uint32_t *gid, int32_
     *uid = credentials.uid;
     *gid = credentials.gid;
     *pid = credentials.pid;
+    return 0;
+}
+
+int CPosix_timer_create(void) { return timerfd_create(CLOCK_BOOTTIME, TFD_NONBLOCK | TFD_CLOEXEC); }
+
+int CPosix_timer_arm(int descriptor, uint64_t nanoseconds) {
+    struct itimerspec when = {
+        .it_value = {.tv_sec = (time_t)(nanoseconds / 1000000000u), .tv_nsec = (long)(nanoseconds % 1000000000u)},
+    };
+    return timerfd_settime(descriptor, TFD_TIMER_ABSTIME, &when, NULL);
+}
+
+int CPosix_random(void *bytes, size_t length) {
+    unsigned char *next = bytes;
+    while (length) {
+        ssize_t got = getrandom(next, length, 0);
+        if (got < 0 && errno == EINTR) continue;
+        if (got <= 0) return -1;
+        next += got;
+        length -= (size_t)got;
+    }
     return 0;
 }

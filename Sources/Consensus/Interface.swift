@@ -138,8 +138,11 @@ package struct Message: Equatable, Sendable {
         case vote(granted: Bool, preVote: Bool)
         /// `probe` is the sender's `now`, returned by the answer: it dates the leader's lease.
         case append(previousIndex: LogIndex, previousTerm: Term, entries: [Entry], commit: LogIndex, probe: UInt64)
-        /// `index`: the last entry known to match (success), or where to try next (failure).
-        case appended(success: Bool, index: LogIndex, probe: UInt64)
+        /// Everything up to `index` matches the leader's log and is durable.
+        case appended(index: LogIndex, probe: UInt64)
+        /// The entry at `rejected` (the append's `previousIndex`) is not in the follower's log. Its last entry that may match is `index`, of
+        /// `term`, so that the leader skips whole terms on its way back (§5.3, end).
+        case conflict(rejected: LogIndex, index: LogIndex, term: Term, probe: UInt64)
         /// Start an election at once (leadership transfer).
         case timeoutNow
     }

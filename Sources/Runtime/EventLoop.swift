@@ -46,6 +46,7 @@ package final class EventLoop: SerialExecutor, @unchecked Sendable {
         let ready = Semaphore()
         start(ready)
         ready.wait()
+        GlobalExecutorHook.install()
     }
 
     private func start(_ ready: Semaphore) {
@@ -74,8 +75,10 @@ package final class EventLoop: SerialExecutor, @unchecked Sendable {
     /// Whether the caller is on the loop's thread.
     package var isCurrent: Bool { pthread_equal(pthread_self(), thread) != 0 }
 
-    package func enqueue(_ job: consuming ExecutorJob) {
-        let job = UnownedJob(job)
+    package func enqueue(_ job: consuming ExecutorJob) { add(UnownedJob(job)) }
+
+    /// Queues a job behind those before it. Any thread.
+    func add(_ job: UnownedJob) {
         if isCurrent {
             local.append(job)
             return

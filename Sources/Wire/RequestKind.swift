@@ -4,6 +4,8 @@ package import Model
 package enum RequestKind: UInt16, CaseIterable, Sendable {
     // Consensus
     case raft = 1
+    /// A piece of a snapshot of the metadata state.
+    case raftSnapshot = 2
     // Metadata, from mounts and other clients
     case metadataSessionOpen = 16
     case metadataSessionRenew = 17
@@ -25,24 +27,19 @@ package enum RequestKind: UInt16, CaseIterable, Sendable {
     // Membership and cluster
     case probe = 48
     case status = 49
-    case clusterView = 50
     case metadataScan = 51
-    case clusterChange = 52
-    case tokenCreate = 53
     case join = 54
-    case shutdown = 55
 
     /// Who may send it; everybody else is refused. This is the one table of permissions: default deny.
     package var allowed: [Role] {
         switch self {
-        case .raft, .blockReplicate, .blockDelete: [.node]
+        case .raft, .raftSnapshot, .blockReplicate, .blockDelete: [.node]
         case .metadataRecall, .probe: [.node]
         case .metadataSessionOpen, .metadataSessionRenew, .metadataSessionClose, .metadataQuery, .metadataCommand, .metadataLease:
             [.mount, .administrator, .node]
         case .blockPut, .blockGet, .blockProbe: [.mount, .administrator, .node]
-        case .status, .clusterView: [.mount, .administrator, .node]
-        case .blockList, .blockCheck, .blockPullFrom, .metadataScan, .clusterChange: [.administrator, .node]
-        case .tokenCreate, .shutdown: [.administrator]
+        case .status: [.mount, .administrator, .node]
+        case .blockList, .blockCheck, .blockPullFrom, .metadataScan: [.administrator, .node]
         case .join: [.anonymous]
         }
     }

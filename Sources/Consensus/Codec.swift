@@ -1,0 +1,156 @@
+package import Bytes
+import Model
+
+// The byte layout on the wire and in the journal. All integers are little-endian; decoders are total and bounded by `Limits`.
+
+/// A node id other than 0, which names nobody.
+private func node(_ reader: inout ByteReader) throws(DecodeError) -> NodeID {
+    let id = try NodeID(from: &reader)
+    guard id.rawValue != 0 else { throw .invalid("node id") }
+    return id
+}
+
+/// A term or index within `Limits.number`.
+private func number(_ reader: inout ByteReader) throws(DecodeError) -> UInt64 {
+    let value: UInt64 = try reader.integer()
+    guard value <= Limits.number else { throw .invalid("term or index") }
+    return value
+}
+
+extension Configuration: ByteCodable {
+    package init(from reader: inout ByteReader) throws(DecodeError) {
+        let voters = try reader.array(max: Limits.members, node)
+        let learners = try reader.array(max: Limits.members - voters.count, node)
+        self.init(voters: voters, learners: learners)
+        // The group of a server that knows nothing yet has no voters; it is the only one that may.
+        guard isValid || self == .unknown else { throw .invalid("configuration") }
+    }
+
+    package func encode(to writer: inout ByteWriter) {
+        writer.array(voters) { $1.encode(to: &$0) }
+        writer.array(learners) { $1.encode(to: &$0) }
+    }
+}
+
+extension Entry: ByteCodable {
+    package init(from reader: inout ByteReader) throws(DecodeError) {
+        let term = try number(&reader)
+        let index = try number(&reader)
+        let payload: Payload
+        switch try reader.integer(UInt8.self) {
+        case 0: payload = .empty
+        case 1: payload = .data(try reader.bytes(max: Limits.payload))
+        case 2: payload = .configuration(try Configuration(from: &reader))
+        default: throw .invalid("entry kind")
+        }
+        self.init(term: term, index: index, payload: payload)
+    }
+
+    package func encode(to writer: inout ByteWriter) {
+        writer.integer(term)
+        writer.integer(index)
+        switch payload {
+        case .empty:
+            writer.integer(UInt8(0))
+        case .data(let data):
+            writer.integer(UInt8(1))
+            writer.bytes(data)
+        case .configuration(let configuration):
+            writer.integer(UInt8(2))
+            configuration.encode(to: &writer)
+        }
+    }
+}
+
+extension HardState: ByteCodable {
+    package init(from reader: inout ByteReader) throws(DecodeError) {
+        let term = try number(&reader)
+        self.init(term: term, vote: try reader.optional(node))
+    }
+
+    package func encode(to writer: inout ByteWriter) {
+        writer.integer(term)
+        writer.optional(vote) { $1.encode(to: &$0) }
+    }
+}
+
+extension SnapshotMark: ByteCodable {
+    package init(from reader: inout ByteReader) throws(DecodeError) {
+        let index = try number(&reader)
+        let term = try number(&reader)
+        self.init(index: index, term: term, configuration: try Configuration(from: &reader))
+    }
+
+    package func encode(to writer: inout ByteWriter) {
+        writer.integer(index)
+        writer.integer(term)
+        configuration.encode(to: &writer)
+    }
+}
+
+extension Message: ByteCodable {
+    package init(from reader: inout ByteReader) throws(DecodeError) {
+        let term = try number(&reader)
+        let kind: Kind
+        switch try reader.integer(UInt8.self) {
+        case 1:
+            kind = .requestVote(
+                lastIndex: try number(&reader), lastTerm: try number(&reader), preVote: try reader.boolean(), transfer: try reader.boolean())
+        case 2:
+            kind = .vote(granted: try reader.boolean(), preVote: try reader.boolean())
+        case 3:
+            let previousIndex = try number(&reader)
+            let previousTerm = try number(&reader)
+            let commit = try number(&reader)
+            let probe: UInt64 = try reader.integer()
+            let entries = try reader.array(max: Limits.batchEntries) { (reader: inout ByteReader) throws(DecodeError) in
+                try Entry(from: &reader)
+            }
+            kind = .append(previousIndex: previousIndex, previousTerm: previousTerm, entries: entries, commit: commit, probe: probe)
+        case 4:
+            kind = .appended(index: try number(&reader), probe: try reader.integer())
+        case 5:
+            kind = .conflict(rejected: try number(&reader), index: try number(&reader), term: try number(&reader), probe: try reader.integer())
+        case 6:
+            kind = .timeoutNow
+        default:
+            throw .invalid("message kind")
+        }
+        self.init(term: term, kind: kind)
+    }
+
+    package func encode(to writer: inout ByteWriter) {
+        writer.integer(term)
+        switch kind {
+        case .requestVote(let lastIndex, let lastTerm, let preVote, let transfer):
+            writer.integer(UInt8(1))
+            writer.integer(lastIndex)
+            writer.integer(lastTerm)
+            writer.boolean(preVote)
+            writer.boolean(transfer)
+        case .vote(let granted, let preVote):
+            writer.integer(UInt8(2))
+            writer.boolean(granted)
+            writer.boolean(preVote)
+        case .append(let previousIndex, let previousTerm, let entries, let commit, let probe):
+            writer.integer(UInt8(3))
+            writer.integer(previousIndex)
+            writer.integer(previousTerm)
+            writer.integer(commit)
+            writer.integer(probe)
+            writer.array(entries) { $1.encode(to: &$0) }
+        case .appended(let index, let probe):
+            writer.integer(UInt8(4))
+            writer.integer(index)
+            writer.integer(probe)
+        case .conflict(let rejected, let index, let term, let probe):
+            writer.integer(UInt8(5))
+            writer.integer(rejected)
+            writer.integer(index)
+            writer.integer(term)
+            writer.integer(probe)
+        case .timeoutNow:
+            writer.integer(UInt8(6))
+        }
+    }
+}

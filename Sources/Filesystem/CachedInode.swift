@@ -1,0 +1,94 @@
+import Model
+import Namespace
+import Runtime
+
+/// An inode that the kernel or a handle refers to, or that is cached.
+///
+/// What is cached (`stored` and below) was stored under a lease of the inode, and is dropped before the lease is given back; it is used only
+/// while `MetadataClient.holdsLease` says yes, because the whole session may have run out.
+@LoopActor
+final class CachedInode {
+    let id: InodeID
+    /// Lookups that the kernel has not forgotten.
+    var lookups: UInt64 = 0
+    /// Open handles, of files and directories.
+    var opens = 0
+    /// Commands under way that need the object.
+    var pins = 0
+
+    /// As the leader has them.
+    var stored: Attributes?
+    var content = StoredContent.unknown
+    var directory: DirectoryCache?
+    var symlinkTarget: [UInt8]?
+    /// Values by name; nil value: there is no such attribute.
+    var xattrs: [[UInt8]: [UInt8]?] = [:]
+    var xattrNames: [[UInt8]]?
+
+    /// Local changes; stays once it was needed.
+    var dirty: DirtyFile?
+
+    /// Count of background failures; a handle reports those it has not seen.
+    var errorCount: UInt64 = 0
+    var lastError = Errno.io
+
+    /// Last change of what is cached, by the filesystem's stamp: an answer to a question asked before is not cached.
+    var changedAt: UInt64 = 0
+    /// Last time everything was dropped.
+    var droppedAt: UInt64 = 0
+    /// Set while a recall is being answered: local changes wait.
+    var recall: AsyncEvent?
+    /// The leader was told that it is open here, so it must be told when it is not.
+    var mustReport = false
+
+    /// `stored.version` up to which the kernel's pages are right; nil: it has none or wrong ones.
+    var pagesVersion: UInt64?
+    /// Whether the kernel was given attributes or pages since the last invalidation.
+    var kernelMayHold = false
+    /// Names that the kernel was told with a validity.
+    var kernelNames: Set<Name> = []
+
+    // Neighbours in the table's order of use.
+    unowned var newer: CachedInode?
+    unowned var older: CachedInode?
+    /// What the table counts for this inode.
+    var countedItems = 0
+
+    init(id: InodeID, stamp: UInt64) {
+        self.id = id
+        droppedAt = stamp
+    }
+
+    var isDirty: Bool { dirty?.isDirty ?? false }
+    var isReferenced: Bool { lookups > 0 || opens > 0 || pins > 0 }
+    var items: Int { (directory?.count ?? 0) + content.count + xattrs.count }
+
+    /// Attributes with the local changes, over `base`.
+    func effective(_ base: Attributes) -> Attributes {
+        guard let dirty else { return base }
+        var result = base
+        if let layer = dirty.committing { Self.overlay(layer, &result) }
+        if !dirty.pending.isEmpty { Self.overlay(dirty.pending, &result) }
+        return result
+    }
+
+    private static func overlay(_ layer: Layer, _ attributes: inout Attributes) {
+        attributes = layer.attributes.applied(to: attributes)
+        guard let size = layer.size else { return }
+        attributes.size = size
+        // An estimate until the commit: bytes that were overwritten count twice, but never past the size.
+        attributes.allocated = min(min(attributes.allocated, layer.cut) + UInt64(layer.written), size)
+    }
+
+    /// Drops what may be wrong without a lease. Local changes stay.
+    func dropCaches(stamp: UInt64) {
+        stored = nil
+        content = .unknown
+        directory = nil
+        symlinkTarget = nil
+        xattrs = [:]
+        xattrNames = nil
+        changedAt = stamp
+        droppedAt = stamp
+    }
+}

@@ -1,0 +1,140 @@
+import Metadata
+package import Model
+import Namespace
+import Runtime
+
+/// Reading directories.
+extension DistributedFilesystem {
+    private static let pageEntries = 1024
+    /// Directories with more names are not held complete.
+    private static let completeMax = 65_536
+
+    package func openDirectory(_ id: InodeID) async throws(Errno) -> UInt64 {
+        let inode = table.obtain(id)
+        inode.pins += 1
+        defer { inode.pins -= 1 }
+        let attributes = try await currentAttributes(inode)
+        guard attributes.kind == .directory else { throw .notDirectory }
+        let handle = newHandle(inode)
+        directories[handle] = DirectoryHandle(inode: inode)
+        return handle
+    }
+
+    package func releaseDirectory(_ id: InodeID, handle: UInt64) async {
+        guard let directory = directories[handle], directory.inode.id == id else { return }
+        directories[handle] = nil
+        closed(directory.inode)
+    }
+
+    package func readDirectory(_ id: InodeID, handle: UInt64, position: UInt64, plus: Bool) async throws(Errno) -> [DirectoryItem] {
+        guard let directory = directories[handle], directory.inode.id == id else { throw .badDescriptor }
+        var items: [DirectoryItem] = []
+        if position == 0 { directory.restart() }
+        if position <= 1 {
+            let attributes = try await currentAttributes(directory.inode)
+            if position == 0 { items.append(DirectoryItem(name: [0x2E], inode: id, kind: .directory, next: 1, entry: nil)) }
+            let parent = attributes.parent.rawValue == 0 ? id : attributes.parent
+            items.append(DirectoryItem(name: [0x2E, 0x2E], inode: parent, kind: .directory, next: 2, entry: nil))
+        }
+        if directory.borders.isEmpty { directory.restart() }
+        guard let page = try await page(directory, at: max(position, 2), plus: plus) else { return items }
+        let skipped = Int(max(position, 2) - page.first)
+        for (index, entry) in page.entries.enumerated().dropFirst(skipped) {
+            let reply = plus ? self.reply(directory.inode, entry, leased: page.leased) : nil
+            items.append(
+                DirectoryItem(
+                    name: entry.name.bytes, inode: entry.inode, kind: entry.kind, next: page.first + UInt64(index) + 1, entry: reply))
+        }
+        trim()
+        return items
+    }
+
+    /// The entry with attributes, where they are sure: a lease came with them.
+    private func reply(_ directory: CachedInode, _ entry: DirectoryEntry, leased: Set<InodeID>) -> EntryReply? {
+        let attributes: Attributes
+        if let child = table.existing(entry.inode), let cached = cachedAttributes(child) {
+            attributes = cached
+        } else if leased.contains(entry.inode), metadata.holdsLease(entry.inode), let listed = entry.attributes,
+            table.existing(entry.inode) == nil
+        {
+            // Put out of the table since it was listed, with its lease held on: still right.
+            attributes = listed
+        } else {
+            return nil
+        }
+        let child = table.obtain(entry.inode)
+        return EntryReply(
+            attributes: attributes, attributesValidity: attributeValidity(child), entryValidity: entryValidity(directory, entry.name))
+    }
+
+    /// The page that holds a position, read now if it is not at hand; nil past the end.
+    private func page(_ directory: DirectoryHandle, at position: UInt64, plus: Bool) async throws(Errno) -> DirectoryHandle.Page? {
+        while true {
+            if let page = directory.pages.first(where: { position >= $0.first && position < $0.first + UInt64($0.entries.count) }) { return page }
+            if let last = directory.pages.last, last.isLast, position >= last.first + UInt64(last.entries.count) { return nil }
+            // The page begins at the last border at or before the position.
+            guard let index = directory.borders.lastIndex(where: { $0.first <= position }) else { return nil }
+            var border = directory.borders[index]
+            if let last = directory.pages.last, last.first == border.first, position >= last.first + UInt64(last.entries.count) {
+                border = (first: last.first + UInt64(last.entries.count), after: last.entries.last?.name ?? border.after)
+                directory.borders.append(border)
+            }
+            let page = try await readPage(directory, border, plus: plus)
+            directory.pages.removeAll { $0.first >= page.first }
+            directory.pages.append(page)
+            if directory.pages.count > 2 { directory.pages.removeFirst() }
+            if page.entries.isEmpty { return nil }
+            if position >= page.first + UInt64(page.entries.count), page.isLast { return nil }
+        }
+    }
+
+    private func readPage(
+        _ directory: DirectoryHandle, _ border: (first: UInt64, after: Name?), plus: Bool
+    ) async throws(Errno) -> DirectoryHandle.Page {
+        let inode = directory.inode
+        if border.after == nil, let page = cachedListing(inode, first: border.first, plus: plus) { return page }
+        let mark = mark
+        if border.after == nil { directory.startedAt = mark }
+        let reply = try await ask(.list(directory: inode.id, after: border.after, limit: Self.pageEntries, withAttributes: true))
+        guard case .entries(let entries, let complete) = reply.answer else { throw nonsense("a question for entries") }
+        let leased = Set(reply.leased)
+        let mayFeed = leased.contains(inode.id) && inode.changedAt <= mark && inode.recall == nil && metadata.holdsLease(inode.id)
+        directory.feedsCache = mayFeed && (border.after == nil || directory.feedsCache && inode.changedAt <= directory.startedAt)
+        for entry in entries {
+            if let attributes = entry.attributes, leased.contains(entry.inode) { learn(attributes, leased: true, since: mark) }
+        }
+        if mayFeed { feed(directory, entries, complete: complete) }
+        return DirectoryHandle.Page(first: border.first, entries: entries, leased: leased, isLast: complete)
+    }
+
+    /// Notes listed names; after the last page of an undisturbed reading the directory is known completely.
+    private func feed(_ directory: DirectoryHandle, _ entries: [DirectoryEntry], complete: Bool) {
+        let inode = directory.inode
+        var cache = inode.directory ?? DirectoryCache(isComplete: false)
+        guard cache.count + entries.count <= Self.completeMax else { return directory.feedsCache = false }
+        inode.directory = nil
+        for entry in entries { cache.set(entry.name, .present(entry.inode, entry.kind)) }
+        if complete, directory.feedsCache { cache.isComplete = true }
+        inode.directory = cache
+        table.recount(inode)
+    }
+
+    /// All entries of a directory that is known completely, with as many attributes as are known.
+    private func cachedListing(_ inode: CachedInode, first: UInt64, plus: Bool) -> DirectoryHandle.Page? {
+        guard metadata.holdsLease(inode.id), let cache = inode.directory, cache.isComplete else { return nil }
+        var entries: [DirectoryEntry] = []
+        var leased: Set<InodeID> = []
+        for (name, entry) in cache.names.sorted(by: { $0.key < $1.key }) {
+            guard case .present(let id, let kind) = entry else { continue }
+            var attributes: Attributes?
+            if let child = table.existing(id), let cached = cachedAttributes(child) {
+                attributes = cached
+                leased.insert(id)
+            }
+            entries.append(DirectoryEntry(name: name, inode: id, kind: kind, attributes: attributes))
+        }
+        // If attributes of most are missing, one question for all is cheaper than one for each.
+        guard !plus || leased.count * 2 >= entries.count else { return nil }
+        return DirectoryHandle.Page(first: first, entries: entries, leased: leased, isLast: true)
+    }
+}

@@ -1,0 +1,35 @@
+import Model
+import Namespace
+
+/// Names of a directory as known under its lease.
+struct DirectoryCache {
+    enum Entry: Equatable {
+        case present(InodeID, FileKind)
+        case absent
+    }
+
+    private(set) var names: [Name: Entry] = [:]
+    /// Whether every name that is not listed is absent.
+    var isComplete: Bool
+
+    init(isComplete: Bool) { self.isComplete = isComplete }
+
+    var count: Int { names.count }
+
+    /// nil: not known.
+    func entry(_ name: Name) -> Entry? { names[name] ?? (isComplete ? .absent : nil) }
+
+    mutating func set(_ name: Name, _ entry: Entry) {
+        if entry == .absent, isComplete {
+            names[name] = nil
+        } else {
+            names[name] = entry
+        }
+    }
+
+    /// The name may be anything from now on.
+    mutating func forget(_ name: Name) {
+        names[name] = nil
+        isComplete = false
+    }
+}

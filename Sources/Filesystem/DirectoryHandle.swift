@@ -1,0 +1,36 @@
+import Model
+import Namespace
+import Runtime
+
+/// An open directory: a cursor over its names in the order of their bytes, so that no name comes twice and none that stays is missed.
+///
+/// Positions: 1 after ".", 2 after "..", then one more with each entry. Pages behind the last two are forgotten but for their borders.
+@LoopActor
+final class DirectoryHandle {
+    struct Page {
+        /// Position of the first entry.
+        var first: UInt64
+        var entries: [DirectoryEntry]
+        /// Children on which a lease came with the page.
+        var leased: Set<InodeID>
+        /// Nothing comes after this page.
+        var isLast: Bool
+    }
+
+    let inode: CachedInode
+    /// The last pages read, in order, two at most.
+    var pages: [Page] = []
+    /// First position of each page read, and the name before it.
+    var borders: [(first: UInt64, after: Name?)] = []
+    /// The stamp when reading began from the start, and whether all pages since went into the directory's cache.
+    var startedAt: UInt64 = 0
+    var feedsCache = false
+
+    init(inode: CachedInode) { self.inode = inode }
+
+    func restart() {
+        pages = []
+        borders = [(first: 2, after: nil)]
+        feedsCache = false
+    }
+}

@@ -1,0 +1,267 @@
+package import Blocks
+import Bytes
+package import Metadata
+package import Model
+import Namespace
+package import Runtime
+package import Telemetry
+
+/// Files of the cluster as users see them: caches under leases, write-behind under exclusive leases, POSIX rules.
+///
+/// ## What is cached, and when it is right
+/// Everything known of an inode is used only while `metadata.holdsLease` says so, and is dropped when the lease is recalled. An answer is cached only
+/// if a lease came with it and nothing happened to the inode since the question left (`mark`, `CachedInode.changedAt`). Without a lease an answer
+/// is used once. Blocks are cached by key, and a key's content never changes.
+///
+/// ## Local changes
+/// Under an exclusive lease, changes of content, size, mode, owner and times go into the inode's `DirtyFile`: the newest layer takes writes; a commit
+/// freezes it, puts its bytes as blocks and sends one update. Reads look through pending layer, layer under way and stored content, in this order.
+/// If a commit fails, its layer goes back under the newer one; nothing is dropped before a handle has reported the error. Changes
+/// whose error was reported are given up at the last close; those of files nobody has open are tried again until `syncAll` or room comes back.
+///
+/// ## Waiting
+/// Every step between two suspensions is atomic, because everything runs on the loop. What waits for what:
+/// 1. `commitLock` of an inode is held over its puts and its update, and over questions about the same inode that the leader answers at once because
+///    this session holds the exclusive lease. It is never held while a lease is acquired, while room for dirty data is awaited, or while another
+///    inode's lock is taken. So a commit always ends.
+/// 2. A recall waits only for commits of its inode, and local changes of the inode wait for the recall (`CachedInode.recall`), holding nothing.
+/// 3. Whoever acquires an exclusive lease or asks the leader holds nothing, since the answer may wait for a recall of ours.
+/// 4. Writers waiting for room hold nothing and are woken by commits.
+/// 5. The kernel's pages are invalidated without waiting unless attributes were handed out with a validity: a read that waits for the leader may hold the
+///    page that the invalidation wants.
+@LoopActor
+package final class DistributedFilesystem: FileOperations {
+    let metadata: any MetadataClient
+    let blocks: any BlockClient
+    let clock: any Clock
+    let options: FilesystemOptions
+    let log: Log
+    /// Bytes of content the cluster can hold and still take, by the ring.
+    let capacity: @LoopActor () async -> (total: UInt64, available: UInt64)
+
+    package weak var kernelCache: (any KernelCache)?
+
+    let table = InodeTable()
+    let meter = DirtyMeter()
+    let blockCache: BlockCache
+    let putSlots: Slots
+    let commitSlots: Slots
+    var handles: [UInt64: FileHandle] = [:]
+    var directories: [UInt64: DirectoryHandle] = [:]
+    private var lastHandle: UInt64 = 0
+    /// Inodes with open handles.
+    var openInodes = 0
+
+    /// Inodes with changes to commit.
+    var dirtyInodes: [InodeID: CachedInode] = [:]
+    var flushTimer: (any TimerHandle)?
+    /// Writers waiting for room, first come first served.
+    var roomWaiters: [(count: Int, continuation: UnsafeContinuation<Errno?, Never>)] = []
+    /// When a put last failed for want of room; nil since one succeeded.
+    var spaceFailedAt: UInt64?
+
+    /// Files whose background commit is queued or under way.
+    var commitsQueued: Set<InodeID> = []
+    private var stamp: UInt64 = 0
+    private var isTrimming = false
+
+    /// - Parameter capacity: total and available bytes of content in the cluster, replication taken into account.
+    package init(
+        metadata: any MetadataClient, blocks: any BlockClient, environment: Environment, options: FilesystemOptions = FilesystemOptions(),
+        log: Log, capacity: @escaping @LoopActor () async -> (total: UInt64, available: UInt64)
+    ) {
+        precondition(options.blockSize >= 4096 && options.blockSize.nonzeroBitCount == 1 && options.blockSize <= Limits.blockBytes)
+        self.metadata = metadata
+        self.blocks = blocks
+        clock = environment.clock
+        self.options = options
+        self.log = log
+        self.capacity = capacity
+        blockCache = BlockCache(blocks: blocks, meter: meter, bytesMax: options.cacheBytes)
+        putSlots = Slots(count: options.putsInFlight)
+        commitSlots = Slots(count: options.commitsInFlight)
+        metadata.onRecall = { [weak self] recall in await self?.answer(recall) ?? RecallAnswer(stillOpen: false) }
+        metadata.onSessionLost = { [weak self] in self?.sessionLost() }
+    }
+
+    // MARK: Stamps
+
+    /// The present, to tell later whether an inode changed since.
+    var mark: UInt64 { stamp }
+
+    func nextStamp() -> UInt64 {
+        stamp += 1
+        return stamp
+    }
+
+    /// Answers to questions that are under way will not be cached.
+    func noteChange(_ inode: CachedInode) { inode.changedAt = nextStamp() }
+
+    // MARK: The leader
+
+    func ask(_ query: Query) async throws(Errno) -> QueryReply {
+        let reply: QueryReply
+        do { reply = try await metadata.query(query) } catch { throw Errno(error) }
+        if case .failed(let error) = reply.answer { throw Errno(error) }
+        return reply
+    }
+
+    func perform(_ command: Command) async throws(Errno) -> Outcome {
+        let outcome: Outcome
+        do { outcome = try await metadata.perform(command) } catch { throw Errno(error) }
+        if case .failed(let error) = outcome { throw Errno(error) }
+        return outcome
+    }
+
+    /// An answer that does not fit the question.
+    func nonsense(_ what: String) -> Errno {
+        log.error("the metadata service answered \(what) with something else")
+        return .io
+    }
+
+    // MARK: Attributes
+
+    /// Cached attributes, if they may be used.
+    func cachedAttributes(_ inode: CachedInode) -> Attributes? {
+        guard let stored = inode.stored, metadata.holdsLease(inode.id) else { return nil }
+        return inode.effective(stored)
+    }
+
+    /// Takes in attributes from an answer to a question asked at `mark`.
+    func learn(_ attributes: Attributes, leased: Bool, since mark: UInt64) {
+        let inode = table.obtain(attributes.inode)
+        guard leased, inode.droppedAt <= mark, inode.recall == nil, metadata.holdsLease(inode.id) else { return }
+        if let stored = inode.stored, stored.version >= attributes.version { return }
+        inode.stored = attributes
+    }
+
+    /// Takes in attributes after a command of our own, sent at `mark`.
+    func adopt(_ attributes: Attributes, since mark: UInt64) {
+        guard let inode = table.existing(attributes.inode) else { return }
+        let old = inode.stored
+        noteChange(inode)
+        guard inode.droppedAt <= mark, metadata.holdsLease(inode.id) else { return }
+        if let old, old.version >= attributes.version { return }
+        if let old, inode.pagesVersion == old.version { inode.pagesVersion = attributes.version }
+        inode.stored = attributes
+    }
+
+    func currentAttributes(_ inode: CachedInode) async throws(Errno) -> Attributes {
+        if let cached = cachedAttributes(inode) { return cached }
+        let mark = mark
+        let reply = try await ask(.attributes(inode.id))
+        guard case .attributes(let attributes) = reply.answer else { throw nonsense("a question for attributes") }
+        learn(attributes, leased: reply.leased.contains(inode.id), since: mark)
+        return cachedAttributes(inode) ?? inode.effective(attributes)
+    }
+
+    package func attributes(_ id: InodeID) async throws(Errno) -> AttributesReply {
+        let inode = table.obtain(id)
+        let attributes = try await currentAttributes(inode)
+        trim()
+        return AttributesReply(attributes: attributes, validity: attributeValidity(inode))
+    }
+
+    /// How long the kernel may use attributes of an inode.
+    func attributeValidity(_ inode: CachedInode) -> UInt64 {
+        guard options.kernelAttributeValidity > 0, kernelCache != nil, inode.recall == nil, metadata.holdsLease(inode.id) else { return 0 }
+        inode.kernelMayHold = true
+        return min(options.kernelAttributeValidity, metadata.leaseRemaining)
+    }
+
+    /// How long the kernel may use a name of a directory.
+    func entryValidity(_ directory: CachedInode, _ name: Name) -> UInt64 {
+        guard options.kernelEntryValidity > 0, kernelCache != nil, directory.recall == nil, metadata.holdsLease(directory.id),
+            directory.kernelNames.count < 65_536
+        else { return 0 }
+        directory.kernelNames.insert(name)
+        return min(options.kernelEntryValidity, metadata.leaseRemaining)
+    }
+
+    // MARK: Handles
+
+    func newHandle(_ inode: CachedInode) -> UInt64 {
+        lastHandle += 1
+        if inode.opens == 0 { openInodes += 1 }
+        inode.opens += 1
+        return lastHandle
+    }
+
+    func file(_ handle: UInt64, _ id: InodeID) throws(Errno) -> FileHandle {
+        guard let file = handles[handle], file.inode.id == id else { throw .badDescriptor }
+        return file
+    }
+
+    /// One handle less. After the last, the leader is told if it keeps the inode for us.
+    func closed(_ inode: CachedInode) {
+        inode.opens -= 1
+        guard inode.opens == 0 else { return }
+        openInodes -= 1
+        if let stored = inode.stored, stored.links == 0 { inode.mustReport = true }
+        reportClosed(inode)
+    }
+
+    /// Tells the leader, if it wants to know, that an inode is not open here any more, and gives the lease back: after the last commit, since
+    /// changes are only good under the lease, and since another session may have an unlinked file open.
+    func reportClosed(_ inode: CachedInode) {
+        guard inode.mustReport, inode.opens == 0, inode.recall == nil else { return }
+        guard !inode.isDirty else { return commitSoon(inode) }
+        inode.mustReport = false
+        inode.dropCaches(stamp: nextStamp())
+        table.recount(inode)
+        metadata.release([inode.id])
+    }
+
+    // MARK: Lookup counts and limits
+
+    package func forget(_ id: InodeID, count: UInt64) {
+        guard let inode = table.existing(id) else { return }
+        inode.lookups -= min(count, inode.lookups)
+        if inode.lookups == 0 {
+            inode.kernelMayHold = false
+            inode.kernelNames = []
+            trim()
+        }
+    }
+
+    package func retain(_ id: InodeID) { table.obtain(id).lookups += 1 }
+
+    /// Keeps the table within its limits.
+    func trim() {
+        guard !isTrimming, table.count > options.idleInodes || table.items > options.cachedItems else { return }
+        isTrimming = true
+        let released = table.trim(idleMax: options.idleInodes, itemsMax: options.cachedItems, stamp: nextStamp(), batch: 256)
+        if !released.isEmpty { metadata.release(released) }
+        isTrimming = false
+    }
+
+    package func statistics() async throws(Errno) -> FilesystemStatistics {
+        let reply = try await ask(.statistics)
+        guard case .statistics(let inodes, let referenced, _) = reply.answer else { throw nonsense("a question for statistics") }
+        let space = await capacity()
+        let free = space.available - min(space.available, UInt64(meter.bytes))
+        return FilesystemStatistics(
+            blockSize: UInt32(options.blockSize), totalBytes: max(space.total, referenced), freeBytes: free, inodes: inodes)
+    }
+}
+
+/// What a filesystem holds in memory.
+package struct FilesystemMemory: Equatable, Sendable {
+    /// Bytes of buffers with uncommitted data.
+    package var dirty: Int
+    /// Bytes of cached blocks.
+    package var clean: Int
+    package var inodes: Int
+    /// Names, extents and extended attributes.
+    package var items: Int
+}
+
+extension DistributedFilesystem {
+    /// For counters and for tests of the limits.
+    package var memory: FilesystemMemory {
+        FilesystemMemory(dirty: meter.bytes, clean: blockCache.bytes, inodes: table.count, items: table.items)
+    }
+
+    /// Drops every cached block that is clean, as `echo 3 > /proc/sys/vm/drop_caches` does for the kernel's.
+    package func dropBlocks() { blockCache.removeAll() }
+}

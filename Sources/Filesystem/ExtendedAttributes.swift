@@ -1,0 +1,80 @@
+import Metadata
+package import Model
+package import Namespace
+import Runtime
+
+/// Extended attributes (xattr(7)).
+extension DistributedFilesystem {
+    package func xattr(_ id: InodeID, name: [UInt8]) async throws(Errno) -> [UInt8] {
+        guard name.count <= Limits.xattrNameBytes else { throw .range }
+        let inode = table.obtain(id)
+        if metadata.holdsLease(id) {
+            if let known = inode.xattrs[name] {
+                guard let value = known else { throw .noData }
+                return value
+            }
+            // The kernel asks for "security.capability" with every first write, so knowing all names saves a question for each new file.
+            if let names = inode.xattrNames, !names.contains(name) { throw .noData }
+        }
+        let mark = mark
+        let reply: QueryReply
+        do { reply = try await metadata.query(.xattr(id, name: name)) } catch { throw Errno(error) }
+        switch reply.answer {
+        case .bytes(let value):
+            if mayCache(inode, reply, since: mark), value.count <= 4096 { remember(inode, name, value) }
+            return value
+        case .failed(.noAttribute):
+            if mayCache(inode, reply, since: mark) { remember(inode, name, nil) }
+            throw .noData
+        case .failed(let error):
+            throw Errno(error)
+        default:
+            throw nonsense("a question for an extended attribute")
+        }
+    }
+
+    private func remember(_ inode: CachedInode, _ name: [UInt8], _ value: [UInt8]?) {
+        if inode.xattrs.count >= 32 { inode.xattrs = [:] }
+        inode.xattrs.updateValue(value, forKey: name)
+        table.recount(inode)
+    }
+
+    package func xattrNames(_ id: InodeID) async throws(Errno) -> [[UInt8]] {
+        let inode = table.obtain(id)
+        if metadata.holdsLease(id), let names = inode.xattrNames { return names }
+        let mark = mark
+        let reply = try await ask(.xattrNames(id))
+        guard case .names(let names) = reply.answer else { throw nonsense("a question for extended attributes") }
+        if mayCache(inode, reply, since: mark) { inode.xattrNames = names }
+        return names
+    }
+
+    package func setXattr(_ id: InodeID, name: [UInt8], value: [UInt8], mode: XattrMode) async throws(Errno) {
+        guard !name.isEmpty, name.count <= Limits.xattrNameBytes else { throw .range }
+        guard value.count <= Limits.xattrValueBytes else { throw .tooBig }
+        try await changeXattr(id, .setXattr(inode: id, name: name, value: value, mode: mode))
+    }
+
+    package func removeXattr(_ id: InodeID, name: [UInt8]) async throws(Errno) {
+        guard !name.isEmpty, name.count <= Limits.xattrNameBytes else { throw .range }
+        try await changeXattr(id, .removeXattr(inode: id, name: name))
+    }
+
+    private func changeXattr(_ id: InodeID, _ command: Command) async throws(Errno) {
+        let inode = table.obtain(id)
+        inode.pins += 1
+        defer { inode.pins -= 1 }
+        try await commit(inode)
+        let mark = mark
+        func forgetKnown() {
+            noteChange(inode)
+            inode.xattrs = [:]
+            inode.xattrNames = nil
+            table.recount(inode)
+        }
+        forgetKnown()
+        defer { forgetKnown() }
+        let outcome = try await perform(command)
+        if case .done(let attributes?, _) = outcome { adopt(attributes, since: mark) }
+    }
+}

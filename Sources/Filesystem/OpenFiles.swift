@@ -1,0 +1,122 @@
+import Glibc
+import Metadata
+package import Model
+package import Namespace
+import Runtime
+import Telemetry
+
+/// Opening, closing, attributes.
+extension DistributedFilesystem {
+    package func open(_ id: InodeID, flags: Int32) async throws(Errno) -> OpenReply {
+        let inode = table.obtain(id)
+        inode.pins += 1
+        defer { inode.pins -= 1 }
+        let attributes = try await currentAttributes(inode)
+        guard attributes.kind == .file else { throw attributes.kind == .directory ? .isDirectory : .invalid }
+        if flags & O_TRUNC != 0, flags & O_ACCMODE != O_RDONLY { try await truncate(inode, to: 0) }
+        return opened(inode, flags: flags)
+    }
+
+    /// O_DIRECT, open(2); it is not in the headers without _GNU_SOURCE.
+    #if arch(arm64)
+        private static let directFlag: Int32 = 0o200000
+    #else
+        private static let directFlag: Int32 = 0o40000
+    #endif
+
+    private func opened(_ inode: CachedInode, flags: Int32) -> OpenReply {
+        let handle = newHandle(inode)
+        handles[handle] = FileHandle(inode: inode, flags: flags)
+        var keepCache = false
+        if let stored = inode.stored, metadata.holdsLease(inode.id) {
+            keepCache = inode.pagesVersion == stored.version
+            inode.pagesVersion = stored.version
+        } else {
+            inode.pagesVersion = nil
+        }
+        return OpenReply(handle: handle, keepCache: keepCache, direct: flags & Self.directFlag != 0)
+    }
+
+    package func create(
+        _ parent: InodeID, _ name: [UInt8], mode: UInt16, flags: Int32, _ caller: Caller
+    ) async throws(Errno) -> (EntryReply, OpenReply) {
+        while true {
+            do {
+                let entry = try await make(parent, name, .file, mode: mode, device: 0, target: [], caller)
+                return (entry, opened(table.obtain(entry.attributes.inode), flags: flags))
+            } catch {
+                guard error == .exists, flags & O_EXCL == 0 else { throw error }
+            }
+            // Somebody made it a moment before: then it is opened.
+            do throws(Errno) {
+                let entry = try await lookup(parent, name)
+                do throws(Errno) {
+                    return (entry, try await open(entry.attributes.inode, flags: flags))
+                } catch {
+                    forget(entry.attributes.inode, count: 1)
+                    throw error
+                }
+            } catch {
+                guard error == .notFound || error == .stale else { throw error }
+            }
+        }
+    }
+
+    package func release(_ id: InodeID, handle: UInt64) async {
+        guard let file = handles[handle], file.inode.id == id else { return }
+        handles[handle] = nil
+        let inode = file.inode
+        // Changes that cannot be committed and whose error was reported end with the last handle, after one more attempt.
+        if inode.opens == 1, let dirty = inode.dirty, dirty.failures > 0, file.seenErrors == inode.errorCount {
+            try? await commit(inode)
+            if inode.opens == 1, inode.isDirty, dirty.failures > 0 {
+                log.error("changes of a closed file are given up after their error was reported", ["inode": "\(inode.id)"])
+                dropChanges(inode)
+            }
+        }
+        closed(inode)
+    }
+
+    package func setAttributes(
+        _ id: InodeID, _ change: AttributeChange, size: UInt64?, handle: UInt64?
+    ) async throws(Errno) -> AttributesReply {
+        let inode = table.obtain(id)
+        inode.pins += 1
+        defer { inode.pins -= 1 }
+        if let size {
+            try await truncate(inode, to: size)
+            if let handle, let file = handles[handle], file.isSynchronous { try await sync(file) }
+        }
+        if change != AttributeChange() {
+            if inode.recall == nil, metadata.holdsExclusive(id), let attributes = cachedAttributes(inode), attributes.kind == .file {
+                var local = change
+                local.changed = change.changed ?? clock.wallTime
+                dirtying(inode).pending.attributes.absorb(local)
+            } else {
+                try await commit(inode)
+                let mark = mark
+                let outcome = try await perform(.update(inode: id, attributes: change, edits: [], republished: []))
+                guard case .done(let attributes?, _) = outcome else { throw nonsense("an update") }
+                adopt(attributes, since: mark)
+                return AttributesReply(attributes: inode.effective(attributes), validity: 0)
+            }
+        }
+        let attributes = try await currentAttributes(inode)
+        return AttributesReply(attributes: attributes, validity: attributeValidity(inode))
+    }
+
+    package func readSymlink(_ id: InodeID) async throws(Errno) -> [UInt8] {
+        let inode = table.obtain(id)
+        if let target = inode.symlinkTarget, metadata.holdsLease(id) { return target }
+        let mark = mark
+        let reply = try await ask(.symlink(id))
+        guard case .bytes(let target) = reply.answer else { throw nonsense("a question for a symlink") }
+        if mayCache(inode, reply, since: mark) { inode.symlinkTarget = target }
+        return target
+    }
+
+    /// Whether what an answer says of an inode, besides its attributes, may be cached.
+    func mayCache(_ inode: CachedInode, _ reply: QueryReply, since mark: UInt64) -> Bool {
+        reply.leased.contains(inode.id) && inode.changedAt <= mark && inode.recall == nil && metadata.holdsLease(inode.id)
+    }
+}

@@ -1,0 +1,88 @@
+import Metadata
+import Model
+import Namespace
+import Runtime
+import Telemetry
+
+/// Giving leases back, and losing the session.
+extension DistributedFilesystem {
+    /// Commits what was changed, drops what is cached, tells the kernel. Local changes of the inode wait until this is done.
+    func answer(_ recall: Recall) async -> RecallAnswer {
+        guard let inode = table.existing(recall.inode) else { return RecallAnswer(stillOpen: false) }
+        inode.pins += 1
+        while let earlier = inode.recall { await earlier.wait() }
+        let event = AsyncEvent()
+        inode.recall = event
+        noteChange(inode)
+        await commitForRecall(inode)
+        if !recall.keepShared {
+            inode.dropCaches(stamp: nextStamp())
+            table.recount(inode)
+            await invalidateKernel(inode)
+            // Nothing is cached while a recall is being answered, so nothing can have come back.
+            if inode.opens > 0 { inode.mustReport = true }
+        }
+        inode.recall = nil
+        inode.pins -= 1
+        event.happen()
+        reportClosed(inode)
+        return RecallAnswer(stillOpen: inode.opens > 0)
+    }
+
+    /// Commits until nothing is left. What cannot be committed in time is given up: without the lease it must not come later. The error stays for
+    /// every open handle.
+    private func commitForRecall(_ inode: CachedInode) async {
+        let deadline = clock.now + options.recallFlushTime
+        var delay = 50 * Nanoseconds.millisecond
+        while inode.isDirty {
+            do throws(Errno) {
+                try await commit(inode)
+            } catch {
+                guard inode.isDirty else { return }
+                guard clock.now + delay < deadline else {
+                    log.error("changes of a file are lost: another session needs it", ["inode": "\(inode.id)", "errno": "\(error.rawValue)"])
+                    dropChanges(inode)
+                    return
+                }
+                await clock.sleep(nanoseconds: delay)
+                delay *= 2
+            }
+        }
+    }
+
+    /// Tells the kernel to forget what it may hold. Waited for only where the kernel may use attributes or names without asking: pages alone are
+    /// checked against fresh attributes by the kernel itself.
+    func invalidateKernel(_ inode: CachedInode) async {
+        guard let kernelCache, inode.lookups > 0 || inode.id == .root else { return }
+        let names = inode.kernelNames.sorted()
+        guard inode.kernelMayHold || !names.isEmpty else { return }
+        inode.kernelMayHold = false
+        inode.kernelNames = []
+        let id = inode.id
+        if options.kernelAttributeValidity == 0, options.kernelEntryValidity == 0 {
+            Task { @LoopActor in await kernelCache.invalidate(id) }
+        } else {
+            await kernelCache.invalidate(id)
+            if !names.isEmpty { await kernelCache.invalidateEntries(of: id, names: names) }
+        }
+    }
+
+    /// The session ended without asking: what was not committed is lost, and everything cached is void.
+    func sessionLost() {
+        var lost = 0
+        for inode in table.all {
+            if inode.isDirty {
+                lost += 1
+                inode.errorCount += 1
+                inode.lastError = .io
+                dropChanges(inode)
+            }
+            inode.dropCaches(stamp: nextStamp())
+            inode.pagesVersion = nil
+            table.recount(inode)
+            if inode.kernelMayHold || !inode.kernelNames.isEmpty { Task { @LoopActor [self] in await invalidateKernel(inode) } }
+        }
+        log.error("the session with the metadata service is lost", ["files": "\(lost)"])
+        wakeWriters(.io)
+    }
+}

@@ -1,0 +1,252 @@
+import Bytes
+import Model
+import Namespace
+import Runtime
+import Transport
+
+// Commands of sessions: in their order, with everybody else's leases on what they touch given back first.
+extension MetadataServer {
+    /// Body: header, sequence, acknowledgedBelow, command. The answer: `Grants`, outcome.
+    func command(_ message: Transport.Message, _ channel: any Channel) async throws(TransportError) -> Transport.Message {
+        guard message.body.count <= MessageLimits.commandBytes else { throw TransportError(.malformed, "the command is too large") }
+        let (header, sequence, acknowledged, command) = try decode(message) { reader throws(DecodeError) in
+            let header = try RequestHeader(from: &reader)
+            let sequence: UInt64 = try reader.integer()
+            let acknowledged: UInt64 = try reader.integer()
+            return (header, sequence, acknowledged, try Command(from: &reader))
+        }
+        guard Self.mayCome(command, from: channel.peer.role, hasSession: header.session != LeaseTable.nobody) else {
+            throw TransportError(.denied, "this command is not for clients")
+        }
+        guard let session = try await admit(header, channel) else {
+            try await barrier()
+            let outcome = try await propose(command)
+            return reply(CommandResult(outcome: outcome, grants: Grants(number: 0)))
+        }
+        if let known = session.commands[sequence] { return reply(try await known.wait()) }
+        guard session.commands.count < options.waitingRequests else { throw Refusal.busy.error }
+        let item = PendingCommand(
+            proposal: Proposal(
+                session: session.id, sequence: sequence, acknowledgedBelow: acknowledged, time: 0, command: command), session: session)
+        item.names = Self.names(of: command)
+        item.isOpenHere = Self.keeps(command)
+        session.commands[sequence] = item
+        if session.lane.isEmpty, start(item) {
+            drainLanes()
+        } else {
+            session.lane.append(item)
+            dirtyLanes.insert(session.id)
+            drainLanes()
+        }
+        return reply(try await item.wait())
+    }
+
+    private func reply(_ result: CommandResult) -> Transport.Message {
+        var writer = ByteWriter(reserving: 512)
+        result.grants.encode(to: &writer)
+        result.outcome.encode(to: &writer)
+        return Transport.Message(body: writer.bytes)
+    }
+
+    /// Which commands a client may send. Sessions, collection and reaping are the leader's own business; records belong to daemons.
+    private static func mayCome(_ command: Command, from role: Role, hasSession: Bool) -> Bool {
+        switch command {
+        case .create, .link, .unlink, .removeDirectory, .rename, .update, .setXattr, .removeXattr: hasSession
+        case .setRecord: role == .node || role == .administrator
+        case .reap, .openSession, .closeSession, .collect, .collected: false
+        }
+    }
+
+    // MARK: Lanes
+
+    /// Goes through the sessions for which something may have changed, until nothing does.
+    func drainLanes() {
+        guard !isDraining, !dirtyLanes.isEmpty else { return }
+        isDraining = true
+        while let id = dirtyLanes.popFirst() {
+            guard leadership != nil, let session = sessions[id] else { continue }
+            drain(session)
+        }
+        isDraining = false
+    }
+
+    private func drain(_ session: MetadataSession) {
+        var started = 0
+        while started < session.lane.count, start(session.lane[started]) { started += 1 }
+        session.lane.removeFirst(min(started, session.lane.count))
+        guard !session.lane.isEmpty else { return }
+        // What the session flushes because of a recall must not wait behind a command of its own that waits for somebody else's flush: two
+        // sessions could wait for each other. Such an update touches nothing but the recalled inode.
+        session.lane.removeAll { item in
+            guard case .update(let inode, _, _, _) = item.proposal.command, table.holdsExclusive(inode, session.id),
+                table.isRecalled(inode, from: session.id)
+            else { return false }
+            return start(item)
+        }
+    }
+
+    /// Proposes a command if nobody else holds or intends anything on what it touches; otherwise sees to it that this will be so.
+    /// - Returns: whether it was proposed (or failed); if not, its lane is tried again when something changes.
+    private func start(_ item: PendingCommand) -> Bool {
+        guard let session = item.session, !item.isProposed else { return true }
+        // Whose entries are on their way, what they name is known only afterwards.
+        if Self.looksUp(item.proposal.command), item.names.contains(where: { session.names[$0] != nil }) { return false }
+        let touched: [InodeID]
+        do throws(TransportError) {
+            touched = try self.touched(by: item.proposal.command)
+        } catch {
+            finish(item, .failure(error))
+            return true
+        }
+        if item.ticket == 0 || touched != item.touched {
+            withdraw(item)
+            item.ticket = table.ticket()
+            item.touched = touched
+            table.addIntent(.command, on: touched, for: session.id, ticket: item.ticket)
+        }
+        var isBlocked = false
+        for inode in touched {
+            if table.mustWait(inode, for: session.id, ticket: item.ticket, reads: false) { isBlocked = true }
+            for target in table.conflicts(inode, for: session.id, exclusive: true) {
+                isBlocked = true
+                recall(target)
+            }
+        }
+        guard !isBlocked else {
+            for inode in touched { blockedLanes[inode, default: []].insert(session.id) }
+            return false
+        }
+        keepWhatIsOpen(item, session)
+        for name in item.names { session.names[name, default: 0] += 1 }
+        table.markProposed(item.ticket, on: touched)
+        propose(item)
+        return true
+    }
+
+    /// The inodes whose attributes, content or entries a command changes.
+    private func touched(by command: Command) throws(TransportError) -> [InodeID] {
+        switch command {
+        case .create(let parent, _, _, _, _, _, _, _): return [parent]
+        case .link(let inode, let parent, _): return [parent, inode]
+        case .unlink(let parent, let name, _), .removeDirectory(let parent, let name, _):
+            guard let child = try child(parent, name) else { return [parent] }
+            return [parent, child]
+        case .rename(let from, let name, let to, let newName, _, _):
+            var result = from == to ? [from] : [from, to]
+            if let moved = try child(from, name) { result.append(moved) }
+            if let other = try child(to, newName), !result.contains(other) { result.append(other) }
+            return result
+        case .update(let inode, _, _, _), .setXattr(let inode, _, _, _), .removeXattr(let inode, _): return [inode]
+        case .reap, .openSession, .closeSession, .collect, .collected, .setRecord: return []
+        }
+    }
+
+    private func child(_ parent: InodeID, _ name: Name) throws(TransportError) -> InodeID? {
+        guard case .found(let attributes, _) = try answer(.lookup(parent: parent, name: name)) else { return nil }
+        return attributes.inode
+    }
+
+    private static func names(of command: Command) -> [EntryName] {
+        switch command {
+        case .create(let parent, let name, _, _, _, _, _, _), .link(_, let parent, let name), .unlink(let parent, let name, _),
+            .removeDirectory(let parent, let name, _):
+            [EntryName(parent: parent, name: name)]
+        case .rename(let from, let name, let to, let newName, _, _):
+            [EntryName(parent: from, name: name), EntryName(parent: to, name: newName)]
+        default: []
+        }
+    }
+
+    private static func keeps(_ command: Command) -> Bool {
+        switch command {
+        case .unlink(_, _, let keep), .removeDirectory(_, _, let keep), .rename(_, _, _, _, _, let keep): keep
+        default: false
+        }
+    }
+
+    private static func looksUp(_ command: Command) -> Bool {
+        switch command {
+        case .unlink, .removeDirectory, .rename: true
+        default: false
+        }
+    }
+
+    /// An inode that another session has open outlives its last link.
+    private func keepWhatIsOpen(_ item: PendingCommand, _ session: MetadataSession) {
+        switch item.proposal.command {
+        case .unlink(let parent, let name, let keep):
+            let isOpen = item.touched.dropFirst().contains { table.isOpen($0, elsewhereThan: session.id) }
+            if isOpen, !keep { item.proposal.command = .unlink(parent: parent, name: name, keep: true) }
+        case .removeDirectory(let parent, let name, let keep):
+            let isOpen = item.touched.dropFirst().contains { table.isOpen($0, elsewhereThan: session.id) }
+            if isOpen, !keep { item.proposal.command = .removeDirectory(parent: parent, name: name, keep: true) }
+        case .rename(let from, let name, let to, let newName, let mode, let keep):
+            guard !keep, let replaced = item.touched.last, table.isOpen(replaced, elsewhereThan: session.id) else { return }
+            item.proposal.command = .rename(from: from, name: name, to: to, newName: newName, mode: mode, keep: true)
+        default: break
+        }
+    }
+
+    // MARK: The end of a command
+
+    /// Takes a command's intent back.
+    func withdraw(_ item: PendingCommand) {
+        guard item.ticket != 0 else { return }
+        table.removeIntent(item.ticket, on: item.touched)
+        item.ticket = 0
+        for inode in item.touched { changed(inode) }
+    }
+
+    private func finish(_ item: PendingCommand, _ result: Result<CommandResult, TransportError>) {
+        withdraw(item)
+        if let session = item.session {
+            session.commands.removeValue(forKey: item.proposal.sequence)
+            if item.isProposed {
+                for name in item.names {
+                    guard let count = session.names[name] else { continue }
+                    session.names[name] = count > 1 ? count - 1 : nil
+                }
+                if !session.lane.isEmpty { dirtyLanes.insert(session.id) }
+            }
+        }
+        item.finish(result)
+    }
+
+    /// A command was applied: grants leases on what it changed and answers.
+    func complete(_ item: PendingCommand, _ outcome: Outcome) {
+        if item.ticket != 0 {
+            table.removeIntent(item.ticket, on: item.touched)
+            item.ticket = 0
+        }
+        var grants = Grants(number: item.session?.recalls ?? 0)
+        if let session = item.session, !session.isFenced, leadership != nil {
+            let isCreation = if case .create = item.proposal.command { true } else { false }
+            switch outcome {
+            case .done(let attributes, let parents):
+                if let inode = attributes?.inode { grant(inode, to: session, exclusive: isCreation, &grants) }
+                for parent in parents { grant(parent.inode, to: session, exclusive: false, &grants) }
+            case .removed(let attributes, let orphaned, let parents):
+                if orphaned, item.isOpenHere { table.setOpen(attributes.inode, session.id) }
+                if attributes.links > 0 { grant(attributes.inode, to: session, exclusive: false, &grants) }
+                for parent in parents { grant(parent.inode, to: session, exclusive: false, &grants) }
+            case .renamed(let moved, let other, let orphaned, let parents):
+                if orphaned, item.isOpenHere, let other { table.setOpen(other.inode, session.id) }
+                grant(moved.inode, to: session, exclusive: false, &grants)
+                if let other, other.links > 0 { grant(other.inode, to: session, exclusive: false, &grants) }
+                for parent in parents { grant(parent.inode, to: session, exclusive: false, &grants) }
+            case .recordSet, .failed: break
+            }
+            trimLeases()
+        }
+        for inode in item.touched { changed(inode) }
+        finish(item, .success(CommandResult(outcome: outcome, grants: grants)))
+    }
+
+    private func grant(_ inode: InodeID, to session: MetadataSession, exclusive: Bool, _ grants: inout Grants) {
+        if exclusive, table.grantExclusive(inode, to: session.id) {
+            grants.exclusive.append(inode)
+        } else if table.grantShared(inode, to: session.id), !table.holdsExclusive(inode, session.id) {
+            grants.shared.append(inode)
+        }
+    }
+}

@@ -1,0 +1,97 @@
+package import Consensus
+package import Model
+import Namespace
+import Runtime
+
+// The members of the group, and how it is doing.
+extension MetadataServer {
+    /// Whether this server leads and serves.
+    package var isServing: Bool { leadership?.phase == .serving }
+
+    /// Who takes part in the group, as this server knows it.
+    package var members: Configuration { configuration }
+
+    /// Changes the group by one server; returns when the change is committed.
+    /// - Throws: `.notLeader`; `.refused` if another change is under way or this one differs in more than one server.
+    package func changeConfiguration(_ changed: Configuration) async throws(MetadataServerError) {
+        guard leadership != nil else { throw MetadataServerError(.notLeader, "this server does not lead") }
+        let token = nextToken
+        nextToken += 1
+        let result = await withUnsafeContinuation { (continuation: UnsafeContinuation<Result<LogIndex, MetadataServerError>, Never>) in
+            changeWaiters[token] = continuation
+            step(.changeConfiguration(changed, token: token))
+        }
+        let index = try result.get()
+        while namespace.appliedIndex < index {
+            guard leadership != nil else { throw MetadataServerError(.notLeader, "this server leads no more") }
+            await withUnsafeContinuation { appliedWaiters.append(AppliedWaiter(index: index, continuation: $0)) }
+        }
+    }
+
+    /// Takes a daemon into the group: first as a learner, and, once it has the log, as a voter if there are fewer than should be.
+    /// - Parameter timeout: nanoseconds for it to catch up.
+    /// - Throws: `.notLeader`, `.refused` if it did not catch up in time (it stays a learner).
+    package func addMember(_ node: NodeID, timeout: UInt64) async throws(MetadataServerError) {
+        let deadline = now + timeout
+        if !configuration.voters.contains(node), !configuration.learners.contains(node) {
+            try await change(until: deadline) { Configuration(voters: $0.voters, learners: $0.learners + [node]) }
+        }
+        while configuration.learners.contains(node), configuration.voters.count < options.votersTarget {
+            guard leadership != nil else { throw MetadataServerError(.notLeader, "this server leads no more") }
+            let match = peers[node]?.match ?? 0
+            if match > 0, match + 64 >= committedIndex {
+                try await change(until: deadline) { current in
+                    Configuration(voters: current.voters + [node], learners: current.learners.filter { $0 != node })
+                }
+                return
+            }
+            guard now < deadline else { throw MetadataServerError(.refused, "the new server did not catch up in time") }
+            await environment.clock.sleep(nanoseconds: options.timing.tick)
+        }
+    }
+
+    /// Takes a daemon out of the group. The last voter cannot go.
+    package func removeMember(_ node: NodeID, timeout: UInt64) async throws(MetadataServerError) {
+        guard configuration.voters != [node] else { throw MetadataServerError(.refused, "the last voter cannot leave") }
+        guard configuration.voters.contains(node) || configuration.learners.contains(node) else { return }
+        try await change(until: now + timeout) { current in
+            Configuration(voters: current.voters.filter { $0 != node }, learners: current.learners.filter { $0 != node })
+        }
+    }
+
+    /// Tries a change until it is accepted: another one, or the first entry of the term, may have to be committed first.
+    private func change(until deadline: UInt64, _ body: (Configuration) -> Configuration) async throws(MetadataServerError) {
+        while true {
+            do throws(MetadataServerError) {
+                try await changeConfiguration(body(configuration))
+                return
+            } catch {
+                guard error.code == .refused, now < deadline else { throw error }
+            }
+            await environment.clock.sleep(nanoseconds: options.timing.tick)
+        }
+    }
+
+    /// A picture of the present.
+    package var status: MetadataStatus {
+        let position: MetadataStatus.Position =
+            hasFailed ? .failed : leadership == nil ? .follower : leadership?.phase == .serving ? .leader : .preparing
+        func member(_ node: NodeID, _ isVoter: Bool) -> MetadataStatus.Member {
+            let isSelf = node == options.node
+            let silence = isSelf ? 0 : peers[node]?.lastContact.map { now - $0 } ?? .max
+            let match = isSelf ? storage.durableIndex : leadership == nil ? 0 : peers[node]?.match ?? 0
+            return MetadataStatus.Member(node: node, isVoter: isVoter, match: match, silence: silence)
+        }
+        return MetadataStatus(
+            node: options.node, position: position, term: term, leader: leader, committed: committedIndex, applied: namespace.appliedIndex,
+            durable: storage.durableIndex, logBytes: UInt64(storage.bytesSinceMark), logEntries: UInt64(storage.entriesSinceMark),
+            sessions: UInt64(sessions.count), leases: UInt64(table.count),
+            members: configuration.voters.map { member($0, true) } + configuration.learners.map { member($0, false) })
+    }
+
+    /// A cluster record as this server's state has it: possibly old, but without any message. For daemons that follow the layout.
+    package func localRecord(_ key: String) -> (value: [UInt8], version: UInt64)? {
+        guard let answer = try? namespace.answer(.record(key: key)), case .record(let value, let version) = answer else { return nil }
+        return (value, version)
+    }
+}

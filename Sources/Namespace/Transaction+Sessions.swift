@@ -1,0 +1,136 @@
+import Bytes
+import Model
+import OrderedStore
+
+/// Sessions, exactly-once, and cluster records.
+extension Transaction {
+    /// Carries out a proposal, or returns the outcome it had before.
+    func carryOut(_ proposal: Proposal) throws(StoreError) -> Outcome {
+        begin(time: proposal.time)
+        do throws(Failure) {
+            guard let session = proposal.session else { return try perform(proposal.command) }
+            return try carryOutOnce(proposal, session)
+        } catch {
+            switch error {
+            case .refused(let reason): return .failed(reason)
+            case .store(let error): throw error
+            }
+        }
+    }
+
+    private func carryOutOnce(_ proposal: Proposal, _ session: SessionID) throws(Failure) -> Outcome {
+        guard var record: SessionRecord = try value(RowKey.session(session)) else { throw .refused(.noSession) }
+        let sequence = proposal.sequence
+        guard sequence >= record.acknowledgedBelow, proposal.acknowledgedBelow <= sequence, sequence < .max else {
+            throw .refused(.invalid)
+        }
+        let acknowledged = max(record.acknowledgedBelow, proposal.acknowledgedBelow)
+        guard sequence - acknowledged < Limits.sequenceWindow else { throw .refused(.invalid) }
+        if sequence <= record.highest, let outcome: Outcome = try value(RowKey.outcome(session, sequence)) { return outcome }
+
+        let outcome = try perform(proposal.command)
+        // A closed session needs no memory of how it was closed.
+        if proposal.command == .closeSession(session) { return outcome }
+        forget(session, record.acknowledgedBelow, below: min(acknowledged, record.highest + 1))
+        record.acknowledgedBelow = acknowledged
+        record.highest = max(record.highest, sequence)
+        put(RowKey.outcome(session, sequence), outcome.encoded)
+        put(RowKey.session(session), record.encoded)
+        return outcome
+    }
+
+    /// Deletes stored outcomes. There are at most a window of them.
+    private func forget(_ session: SessionID, _ from: UInt64, below: UInt64) {
+        var sequence = from
+        while sequence < below {
+            delete(RowKey.outcome(session, sequence))
+            sequence += 1
+        }
+    }
+
+    /// Carries out a command; where it fails nothing of it is left.
+    private func perform(_ command: Command) throws(Failure) -> Outcome {
+        do throws(Failure) {
+            return try dispatch(command)
+        } catch {
+            rollback()
+            guard case .refused(let reason) = error else { throw error }
+            return .failed(reason)
+        }
+    }
+
+    private func dispatch(_ command: Command) throws(Failure) -> Outcome {
+        switch command {
+        case .create(let parent, let name, let kind, let mode, let uid, let gid, let device, let target):
+            try create(parent: parent, name: name, kind: kind, mode: mode, uid: uid, gid: gid, device: device, target: target)
+        case .link(let inode, let parent, let name): try link(inode: inode, parent: parent, name: name)
+        case .unlink(let parent, let name, let keep): try unlink(parent: parent, name: name, keep: keep)
+        case .removeDirectory(let parent, let name, let keep): try removeDirectory(parent: parent, name: name, keep: keep)
+        case .rename(let from, let name, let to, let newName, let mode, let keep):
+            try rename(from: from, name: name, to: to, newName: newName, mode: mode, keep: keep)
+        case .update(let inode, let attributes, let edits, let republished):
+            try update(inode: inode, attributes: attributes, edits: edits, republished: republished)
+        case .setXattr(let inode, let name, let value, let mode): try setXattr(inode: inode, name: name, value: value, mode: mode)
+        case .removeXattr(let inode, let name): try removeXattr(inode: inode, name: name)
+        case .reap(let inodes): try reap(inodes)
+        case .openSession(let session, let name): try openSession(session, name: name)
+        case .closeSession(let session): try closeSession(session)
+        case .collect(let keys): try collect(keys)
+        case .collected(let keys): try collected(keys)
+        case .setRecord(let key, let expectedVersion, let value): try setRecord(key, expectedVersion: expectedVersion, value: value)
+        }
+    }
+
+    /// Opening a session that is open under the same name is no error: the first attempt's answer may have been lost.
+    private func openSession(_ session: SessionID, name: String) throws(Failure) -> Outcome {
+        guard session.rawValue != 0, name.utf8.count <= Limits.sessionNameBytes else { throw .refused(.invalid) }
+        if let present: SessionRecord = try value(RowKey.session(session)) {
+            guard present.name == name else { throw .refused(.exists) }
+            return .done(attributes: nil, parents: [])
+        }
+        guard state.sessions < Limits.sessions else { throw .refused(.notPermitted) }
+        state.sessions += 1
+        put(RowKey.session(session), SessionRecord(name: name).encoded)
+        return .done(attributes: nil, parents: [])
+    }
+
+    private func closeSession(_ session: SessionID) throws(Failure) -> Outcome {
+        guard let record: SessionRecord = try value(RowKey.session(session)) else { throw .refused(.noSession) }
+        forget(session, record.acknowledgedBelow, below: record.highest + 1)
+        delete(RowKey.session(session))
+        state.sessions -= min(state.sessions, 1)
+        return .done(attributes: nil, parents: [])
+    }
+
+    private func setRecord(_ key: String, expectedVersion: UInt64, value: [UInt8]?) throws(Failure) -> Outcome {
+        guard !key.isEmpty, key.utf8.count <= Limits.recordKeyBytes, (value?.count ?? 0) <= Limits.recordBytes else {
+            throw .refused(.invalid)
+        }
+        let present: ClusterRecord? = try self.value(RowKey.record(key))
+        guard present?.version ?? 0 == expectedVersion else { throw .refused(.conflict(present?.version ?? 0)) }
+        if key == Namespace.collectionDelayRecord { state.collectionDelay = try collectionDelay(value) }
+        guard let value else {
+            if present != nil {
+                delete(RowKey.record(key))
+                state.records -= min(state.records, 1)
+            }
+            return .recordSet(version: 0)
+        }
+        if present == nil {
+            guard state.records < Limits.records else { throw .refused(.invalid) }
+            state.records += 1
+        }
+        state.recordVersion += 1
+        put(RowKey.record(key), ClusterRecord(version: state.recordVersion, value: value).encoded)
+        return .recordSet(version: state.recordVersion)
+    }
+
+    /// Nanoseconds from the record's decimal seconds, 0 to a year.
+    private func collectionDelay(_ value: [UInt8]?) throws(Failure) -> Timestamp {
+        guard let value else { return StateRecord().collectionDelay }
+        guard let seconds = Int64(String(decoding: value, as: UTF8.self)), (0...31_536_000).contains(seconds) else {
+            throw .refused(.invalid)
+        }
+        return seconds * 1_000_000_000
+    }
+}

@@ -1,0 +1,79 @@
+import Daemon
+import Runtime
+import Glibc
+import Model
+
+/// `dhtfs up`.
+enum UpCommand {
+    static let command = Command(
+        name: "up", summary: "run a whole local cluster on this machine, and mount it", operands: ["DIR"],
+        flags: [
+            Flag("--nodes", "N", "daemons to run, 1 to 16 (default 3); short form -n"),
+            Flag("--replicas", "R", "copies of each block (default 3, or N if that is less)"),
+            Flag("--mount", "PATH", "where to mount (default: nowhere); created if it is missing"),
+            Flag("--port", "PORT", "port of the first daemon on 127.0.0.1; the others follow (default 7070)"), .set,
+        ],
+        details: """
+            Everything lies under DIR. Run again, it starts what is not running and changes nothing else: the number of nodes may grow, never shrink.
+            `dhtfs down DIR` stops it all. Commands take the cluster with --data DIR.
+            """, run: run)
+
+    @LoopActor private static func run(_ arguments: Arguments) async throws(DaemonError) -> Int32 {
+        let path = LocalFile.absolute(arguments.operands[0])
+        let wanted = try arguments.number("--nodes", 1...16)
+        let existing = LocalCluster.nodeNames(in: path)
+        let count = max(wanted ?? max(existing.count, existing.isEmpty ? 3 : 0), existing.count)
+        if let wanted, wanted < existing.count {
+            throw DaemonError(.usage, "\(path) already has \(existing.count) nodes; nodes cannot be taken away")
+        }
+        let replicas = try arguments.number("--replicas", 1...8) ?? min(3, count)
+        let port = try arguments.number("--port", 1...65_000) ?? 7070
+        try LocalFile.makeDirectory(path)
+
+        for number in 1...count {
+            let data = "\(path)/node\(number)"
+            if !LocalFile.exists(data + "/format") {
+                try await make(number, data: data, first: "\(path)/node1", port: port + number - 1, replicas: replicas)
+            }
+            try start(data, settings: arguments["--set"])
+        }
+        Terminal.note("\(count) \(count == 1 ? "daemon" : "daemons") running under \(path)")
+        guard let mount = arguments["--mount"] else { return 0 }
+        let mountPath = LocalFile.absolute(mount)
+        if !LocalFile.exists(mountPath) { try LocalFile.makeDirectory(mountPath) }
+        if let entry = MountTable.entry(at: mountPath), entry.type == "fuse.dhtfs", entry.source == "dhtfs:\(path)", access(mountPath, F_OK) == 0 {
+            Terminal.note("mounted at \(mountPath)")
+            return 0
+        }
+        var words = ["mount", "--foreground", "--data", path, mountPath]
+        if let settings = arguments["--set"] { words += ["--set", settings] }
+        let process = try ChildProcess.start(words, logPath: LocalCluster.mountLogPath(path))
+        try LocalFile.write(Array("\(process)\n\(mountPath)\n".utf8), to: LocalCluster.mountPidPath(path))
+        Terminal.note("mounted at \(mountPath)")
+        return 0
+    }
+
+    /// Makes node `number`: the first one by `init`, the others by a token of the first.
+    @LoopActor private static func make(_ number: Int, data: String, first: String, port: Int, replicas: Int) async throws(DaemonError) {
+        var configuration = Configuration()
+        try configuration.set("listen", "127.0.0.1:\(port)", source: "--port")
+        let text = "# Settings of this node; Mount/dhtfs.conf of the sources explains all of them.\nlisten = 127.0.0.1:\(port)\n"
+        if number == 1 {
+            _ = try NodeMaker.initialize(
+                at: data, address: try configuration.nodeAddress(socketPath: data + "/dhtfs.sock"), replicas: replicas, zone: "", weight: 1,
+                configuration: text)
+            return
+        }
+        let node = NewNode(configuration: configuration, text: text)
+        let token = try await TokenCommand.create(Settings(directories: Settings.find(first), configuration: Configuration()), lifetimeSeconds: 600)
+        try await JoinCommand.join(token, data: data, node)
+    }
+
+    /// Starts the daemon of a data directory unless it runs, and waits until it serves.
+    private static func start(_ data: String, settings: String?) throws(DaemonError) {
+        if LocalProcess.running(pidPath: data + "/pid", lockPath: data + "/lock") != nil { return }
+        var words = ["daemon", "--data", data]
+        if let settings { words += ["--set", settings] }
+        _ = try ChildProcess.start(words, logPath: data + "/daemon.log")
+    }
+}

@@ -1,0 +1,358 @@
+import Blocks
+import Bytes
+import Digest
+import Filesystem
+import Glibc
+import Metadata
+import Model
+import Namespace
+import Runtime
+import TestSupport
+import Testing
+
+@Suite @LoopActor struct WriteBehindTests {
+    @Test func changesAreCommittedByAge() async throws {
+        let world = try World()
+        try await world.mount.put("a", [1, 2, 3])
+        #expect(world.mount.metadata.updates.isEmpty)
+        await world.clock.advance(by: 7 * Nanoseconds.second)
+        #expect(world.mount.metadata.updates.count == 1)
+        await world.clock.advance(by: 60 * Nanoseconds.second)
+        #expect(world.mount.metadata.updates.count == 1)
+    }
+
+    @Test func attributesAndContentTravelTogether() async throws {
+        let world = try World(mounts: 2)
+        let (inode, handle) = try await world.mount.create("a")
+        try await world.mount.write(inode, handle, at: 0, [1])
+        _ = try await world.mount.files.setAttributes(
+            inode, AttributeChange(mode: 0o400, accessed: 5, modified: 6), size: nil, handle: nil)
+        try await world.mount.sync(inode, handle)
+        #expect(world.leader.commands.count == 2)
+        let seen = try await world.mounts[1].lookup("a")
+        #expect(seen.mode == 0o400 && seen.modified == 6 && seen.accessed == 5 && seen.size == 1)
+        try await world.mount.close(inode, handle)
+    }
+
+    @Test func aRenamedFileIsNeverSeenEmpty() async throws {
+        let world = try World(mounts: 2, seed: 3, jittery: true)
+        let random = SeededRandom(seed: 8)
+        var versions: Set<[UInt8]> = []
+        let first = random.bytes(9000)
+        versions.insert(first)
+        try await world.mounts[0].put("f", first)
+        let contents = (0..<15).map { _ in random.bytes(1 + random.below(20_000)) }
+        for content in contents { versions.insert(content) }
+        let writer = Task { @LoopActor in
+            for content in contents {
+                try await world.mounts[0].put("f.tmp", content)
+                try await world.mounts[0].files.rename(.root, Array("f.tmp".utf8), to: .root, Array("f".utf8), mode: .replace)
+            }
+        }
+        var reads = 0
+        let mount = world.mounts[1]
+        while reads < 40 {
+            // An inode may be gone between the lookup and the open, as with any filesystem without a lock around both.
+            if let bytes = try? await mount.contents("f") {
+                #expect(versions.contains(bytes))
+                reads += 1
+            }
+        }
+        try await writer.value
+        #expect(try await mount.contents("f") == contents.last)
+    }
+
+    @Test func theSourceIsCommittedBeforeTheRename() async throws {
+        let world = try World()
+        try await world.mount.put("a", [UInt8](repeating: 1, count: 10_000))
+        try await world.mount.files.rename(.root, Array("a".utf8), to: .root, Array("b".utf8), mode: .replace)
+        let kinds = world.leader.commands.compactMap { command -> String? in
+            switch command {
+            case .update: "update"
+            case .rename: "rename"
+            default: nil
+            }
+        }
+        #expect(kinds == ["update", "rename"])
+    }
+
+    @Test func noSpaceIsReportedOncePerHandleAndTheDataSurvives() async throws {
+        let world = try World(mounts: 2)
+        let mount = world.mount
+        let (inode, first) = try await mount.create("a")
+        let second = try await mount.files.open(inode, flags: O_RDWR).handle
+        let bytes = SeededRandom(seed: 1).bytes(100_000)
+        try await mount.write(inode, first, at: 0, bytes)
+        world.blocks.putFailure = .noSpace
+        await world.clock.advance(by: 7 * Nanoseconds.second)
+        await #expect(throws: Errno.noSpace) { try await mount.files.flush(inode, handle: first) }
+        try await mount.files.flush(inode, handle: first)
+        await #expect(throws: Errno.noSpace) { try await mount.files.flush(inode, handle: second) }
+        await #expect(throws: Errno.noSpace) { try await mount.sync(inode, first) }
+        // A write straight after a failure for want of room is refused.
+        await #expect(throws: Errno.noSpace) { try await mount.write(inode, first, at: 0, [1]) }
+        #expect(try await mount.read(inode, first) == bytes)
+        world.blocks.putFailure = nil
+        await world.clock.advance(by: 2 * Nanoseconds.second)
+        try await mount.sync(inode, first)
+        #expect(try await world.mounts[1].contents("a") == bytes)
+        try await mount.close(inode, first)
+        try await mount.close(inode, second)
+    }
+
+    @Test func reportedChangesEndWithTheLastClose() async throws {
+        let world = try World()
+        let mount = world.mount
+        let (inode, handle) = try await mount.create("a")
+        try await mount.write(inode, handle, at: 0, [UInt8](repeating: 1, count: 100_000))
+        world.blocks.putFailure = .noSpace
+        await #expect(throws: Errno.noSpace) { try await mount.sync(inode, handle) }
+        try await mount.close(inode, handle)
+        world.blocks.putFailure = nil
+        #expect(try await mount.lookup("a").size == 0)
+        try await mount.files.syncAll()
+    }
+
+    @Test func unreportedChangesAreTriedAgain() async throws {
+        let world = try World(mounts: 2)
+        let bytes = SeededRandom(seed: 2).bytes(50_000)
+        try await world.mounts[0].put("a", bytes)
+        world.blocks.putFailure = .unavailable
+        await world.clock.advance(by: 10 * Nanoseconds.second)
+        await #expect(throws: Errno.io) { try await world.mounts[0].files.syncAll() }
+        world.blocks.putFailure = nil
+        await world.clock.advance(by: 60 * Nanoseconds.second)
+        #expect(world.mounts[0].metadata.updates.count == 1)
+        #expect(try await world.mounts[1].contents("a") == bytes)
+    }
+
+    @Test func aRecallThatCannotCommitGivesUpWithAnError() async throws {
+        let world = try World(mounts: 2)
+        let (inode, handle) = try await world.mounts[0].create("a")
+        try await world.mounts[0].write(inode, handle, at: 0, [UInt8](repeating: 1, count: 100_000))
+        world.blocks.putFailure = .unavailable
+        let reader = Task { @LoopActor in try await world.mounts[1].contents("a") }
+        await world.clock.advance(by: 20 * Nanoseconds.second)
+        #expect(try await reader.value == [])
+        world.blocks.putFailure = nil
+        await #expect(throws: Errno.io) { try await world.mounts[0].files.flush(inode, handle: handle) }
+        #expect(try await world.mounts[0].read(inode, handle) == [])
+        try await world.mounts[0].close(inode, handle)
+    }
+
+    @Test func aLostSessionIsReportedOnce() async throws {
+        let world = try World(mounts: 2)
+        let (inode, handle) = try await world.mounts[0].create("a")
+        try await world.mounts[0].write(inode, handle, at: 0, [1, 2])
+        try await world.mounts[0].sync(inode, handle)
+        try await world.mounts[0].write(inode, handle, at: 2, [3])
+        world.mounts[0].metadata.loseSession()
+        await #expect(throws: Errno.io) { try await world.mounts[0].sync(inode, handle) }
+        try await world.mounts[0].sync(inode, handle)
+        #expect(try await world.mounts[0].read(inode, handle) == [1, 2])
+        try await world.mounts[0].close(inode, handle)
+    }
+
+    @Test func collectedBlocksArePutAgain() async throws {
+        let world = try World(mounts: 2)
+        let (inode, handle) = try await world.mounts[0].create("a")
+        let bytes = SeededRandom(seed: 4).bytes(2 << 20)
+        try await world.mounts[0].write(inode, handle, at: 0, bytes)
+        await settle()
+        let keys = Array(world.blocks.stored.keys)
+        #expect(keys.count == 2)
+        world.blocks.removeAll()
+        world.mounts[0].metadata.refusals = [.failed(.collected(keys))]
+        try await world.mounts[0].sync(inode, handle)
+        guard case .update(_, _, _, let republished) = world.mounts[0].metadata.updates.last else {
+            Issue.record("no update")
+            return
+        }
+        #expect(Set(republished) == Set(keys))
+        #expect(try await world.mounts[1].contents("a") == bytes)
+        try await world.mounts[0].close(inode, handle)
+    }
+
+    @Test func lostBlocksAreErrorsNeverGarbage() async throws {
+        let world = try World(mounts: 2)
+        try await world.mounts[0].put("a", SeededRandom(seed: 4).bytes(100_000))
+        try await world.mounts[0].files.syncAll()
+        world.blocks.removeAll()
+        await #expect(throws: Errno.io) { try await world.mounts[1].contents("a") }
+    }
+
+    @Test func unreachableLeaderIsAnError() async throws {
+        let world = try World()
+        try await world.mount.put("a", [1])
+        world.mount.metadata.failure = MetadataError(.unavailable, "ordered by the test")
+        await #expect(throws: Errno.io) { try await world.mount.lookup("a") }
+        await #expect(throws: Errno.io) { try await world.mount.files.syncAll() }
+        world.mount.metadata.failure = nil
+        await world.clock.advance(by: 60 * Nanoseconds.second)
+        #expect(try await world.mount.contents("a") == [1])
+        #expect(world.mount.metadata.updates.count == 1)
+    }
+
+    @Test func writersWaitForRoom() async throws {
+        let world = try World {
+            $0.blockSize = 64 << 10
+            $0.cacheBytes = 4 << 20
+            $0.dirtyBytes = 1 << 20
+            $0.checkpointBytes = 512 << 10
+        }
+        let gate = Gate()
+        world.blocks.gate = gate
+        let bytes = SeededRandom(seed: 3).bytes(8 << 20)
+        let (inode, handle) = try await world.mount.create("a")
+        var written = 0
+        let writer = Task { @LoopActor in
+            for start in stride(from: 0, to: bytes.count, by: 64 << 10) {
+                try await world.mount.write(inode, handle, at: UInt64(start), Array(bytes[start..<start + 64 << 10]))
+                written = start + 64 << 10
+            }
+        }
+        await settle(turns: 2000)
+        #expect(written <= 1 << 20 && written >= 512 << 10)
+        #expect(world.mount.files.memory.dirty <= 1 << 20)
+        gate.open()
+        try await writer.value
+        try await world.mount.sync(inode, handle)
+        #expect(world.mount.files.memory.dirty == 0)
+        #expect(world.mount.files.memory.clean <= 4 << 20)
+        #expect(try await world.mount.read(inode, handle) == bytes)
+        #expect(world.mount.files.memory.clean <= 4 << 20)
+        #expect(world.blocks.putsAtOnceMax <= 32)
+        try await world.mount.close(inode, handle)
+    }
+
+    @Test func sequentialReadersGetEachBlockOnce() async throws {
+        let world = try World(mounts: 2)
+        let bytes = SeededRandom(seed: 3).bytes(20 << 20)
+        try await world.mounts[0].put("a", bytes)
+        try await world.mounts[0].files.syncAll()
+        let (inode, handle) = try await world.mounts[1].open("a")
+        var read: [UInt8] = []
+        while read.count < bytes.count { read += try await world.mounts[1].read(inode, handle, at: UInt64(read.count), 128 << 10) }
+        #expect(read == bytes)
+        #expect(world.blocks.gets == 20)
+        // A second reader finds everything in memory.
+        #expect(try await world.mounts[1].contents("a") == bytes)
+        #expect(world.blocks.gets == 20)
+        try await world.mounts[1].close(inode, handle)
+    }
+
+    @Test func randomReadersGetOnlyWhatTheyNeed() async throws {
+        let world = try World(mounts: 2)
+        let bytes = SeededRandom(seed: 3).bytes(20 << 20)
+        try await world.mounts[0].put("a", bytes)
+        try await world.mounts[0].files.syncAll()
+        let (inode, handle) = try await world.mounts[1].open("a")
+        for block in [17, 3, 12, 8] {
+            let place = block << 20 + 5000
+            #expect(try await world.mounts[1].read(inode, handle, at: UInt64(place), 4096) == Array(bytes[place..<place + 4096]))
+        }
+        #expect(world.blocks.bytesGot == 4 * 4096)
+        _ = try await world.mounts[1].read(inode, handle, at: 3 << 20 + 90_000, 4096)
+        #expect(world.blocks.bytesGot == 4 * 4096 + 1 << 20)
+        try await world.mounts[1].close(inode, handle)
+    }
+
+    @Test func theTableStaysSmall() async throws {
+        let world = try World(mounts: 2) { $0.idleInodes = 100 }
+        for number in 0..<1000 { try await world.mounts[0].put("f\(number)", [1]) }
+        try await world.mounts[0].files.syncAll()
+        for number in 0..<1000 {
+            let inode = try await world.mounts[1].lookup("f\(number)").inode
+            world.mounts[1].files.forget(inode, count: 1)
+        }
+        #expect(world.mounts[1].files.memory.inodes <= 101)
+        #expect(try await world.mounts[1].contents("f7") == [1])
+    }
+
+    @Test func aCommitUnderWayWhenTheSessionIsLostIsReportedOnce() async throws {
+        let world = try World()
+        let gate = Gate()
+        world.blocks.gate = gate
+        let (inode, handle) = try await world.mount.create("a")
+        try await world.mount.write(inode, handle, at: 0, [UInt8](repeating: 1, count: 100_000))
+        let sync = Task { @LoopActor in try await world.mount.sync(inode, handle) }
+        await settle()
+        #expect(gate.waiting == 1)
+        world.mount.metadata.loseSession()
+        gate.open()
+        await #expect(throws: Errno.io) { try await sync.value }
+        try await world.mount.files.flush(inode, handle: handle)
+        #expect(world.mount.metadata.updates.isEmpty)
+        #expect(world.mount.files.memory.dirty == 0)
+        try await world.mount.close(inode, handle)
+    }
+
+    @Test func aFailedCommitKeepsOpenDataApart() async throws {
+        let world = try World(mounts: 2)
+        let random = SeededRandom(seed: 12)
+        var bytes = [UInt8](repeating: 0, count: 60_000)
+        func write(_ range: Range<Int>) async throws {
+            let content = random.bytes(range.count)
+            bytes.replaceSubrange(range, with: content)
+            try await world.mount.write(inode, handle, at: UInt64(range.lowerBound), content)
+        }
+        let (inode, handle) = try await world.mount.create("a")
+        // One buffer with three runs: the middle is punched out.
+        try await write(0..<60_000)
+        for hole in [10_000..<20_000, 30_000..<40_000] {
+            try await world.mount.files.allocate(inode, handle: handle, mode: 3, offset: UInt64(hole.lowerBound), length: UInt64(hole.count))
+            bytes.replaceSubrange(hole, with: [UInt8](repeating: 0, count: hole.count))
+        }
+        world.blocks.putFailure = .unavailable
+        await #expect(throws: Errno.io) { try await world.mount.sync(inode, handle) }
+        world.blocks.putFailure = nil
+        try await write(9_000..<11_000)
+        try await write(25_000..<32_000)
+        #expect(try await world.mount.read(inode, handle) == bytes)
+        try await world.mount.sync(inode, handle)
+        #expect(try await world.mounts[1].contents("a") == bytes)
+        try await world.mount.close(inode, handle)
+    }
+
+    @Test func theKernelIsToldOnlyWhatItMayHold() async throws {
+        let world = try World(mounts: 2) {
+            $0.kernelEntryValidity = Nanoseconds.second
+            $0.kernelAttributeValidity = 100 * Nanoseconds.second
+        }
+        let kernel = FakeKernel()
+        world.mounts[0].files.kernelCache = kernel
+        try await world.mounts[1].put("a", [1])
+        let entry = try await world.mounts[0].files.lookup(.root, Array("a".utf8))
+        #expect(entry.entryValidity == Nanoseconds.second)
+        // No longer than the lease.
+        #expect(entry.attributesValidity == 10 * Nanoseconds.second)
+        #expect(kernel.invalidated.isEmpty)
+        let (inode, handle) = try await world.mounts[1].open("a")
+        try await world.mounts[1].write(inode, handle, at: 0, [2])
+        #expect(kernel.invalidated == [inode])
+        try await world.mounts[1].put("b", [])
+        #expect(kernel.names == [[Name("a")].compactMap { $0 }])
+        try await world.mounts[1].put("c", [])
+        #expect(kernel.names.count == 1)
+        try await world.mounts[1].close(inode, handle)
+    }
+
+    @Test func noFilesAreOpenedForWritingByReaders() async throws {
+        let world = try World()
+        try await world.mount.put("a", [1])
+        let (inode, handle) = try await world.mount.open("a", flags: O_RDONLY)
+        await #expect(throws: Errno.badDescriptor) { try await world.mount.write(inode, handle, at: 0, [2]) }
+        #expect(try await world.mount.files.read(inode, handle: handle, offset: .max, count: 10).isEmpty)
+        #expect(try await world.mount.read(inode, handle, at: 0, .max) == [1])
+        try await world.mount.close(inode, handle)
+    }
+}
+
+@LoopActor
+final class FakeKernel: KernelCache {
+    private(set) var invalidated: [InodeID] = []
+    private(set) var names: [[Name]] = []
+
+    func invalidate(_ inode: InodeID) async { if inode != .root { invalidated.append(inode) } }
+    func invalidateEntries(of directory: InodeID, names: [Name]) async { self.names.append(names) }
+}

@@ -1,0 +1,206 @@
+import Metadata
+import Model
+import Namespace
+import OrderedStore
+import Runtime
+import Testing
+import TestSupport
+
+@Suite(.serialized) struct CoherenceTests {
+    @Test @LoopActor func exclusiveHolderFlushesBeforeAnotherReads() async throws {
+        let group = TestGroup(3)
+        try await group.start()
+        let (a, b) = (group.client("a"), group.client("b"))
+        try await group.run {
+            let inode = try #require(try await a.create("file").attributes?.inode)
+            var recalls: [Recall] = []
+            a.onRecall = { recall in
+                recalls.append(recall)
+                #expect(a.holdsExclusive(inode))
+                _ = try? await a.perform(.update(inode: inode, attributes: AttributeChange(mode: 0o600), edits: [], republished: []))
+                return RecallAnswer(stillOpen: true)
+            }
+            #expect(try await b.lookup("file")?.mode == 0o600)
+            #expect(recalls == [Recall(inode: inode, keepShared: true)])
+            #expect(!a.holdsExclusive(inode))
+            #expect(a.holdsLease(inode))
+            #expect(b.holdsLease(inode))
+        }
+    }
+
+    @Test @LoopActor func sharedLeasesGoBeforeAChange() async throws {
+        let group = TestGroup(1)
+        try await group.start()
+        let (a, b) = (group.client("a"), group.client("b"))
+        try await group.run {
+            let inode = try #require(try await a.create("file").attributes?.inode)
+            #expect(try await b.lookup("file") != nil)
+            #expect(b.holdsLease(inode) && b.holdsLease(.root))
+            var seen: [InodeID] = []
+            b.onRecall = { recall in
+                seen.append(recall.inode)
+                #expect(!recall.keepShared)
+                return RecallAnswer(stillOpen: true)
+            }
+            // It is open elsewhere, so it becomes an orphan although this client does not keep it.
+            guard case .removed(_, let orphaned, _) = try await a.perform(.unlink(parent: .root, name: Name("file")!, keep: false)) else {
+                Issue.record("not removed")
+                return
+            }
+            #expect(orphaned)
+            #expect(Set(seen) == [.root, inode])
+            #expect(!b.holdsLease(inode) && !b.holdsLease(.root))
+            guard case .attributes = try await b.query(.attributes(inode)).answer else {
+                Issue.record("an open file is gone")
+                return
+            }
+            // The last one to have it open closes it: it is reaped.
+            a.release([inode])
+            b.release([inode])
+            try await group.wait { true }
+            await group.world.clock.sleep(nanoseconds: 30 * Nanoseconds.second)
+            #expect(try await b.query(.attributes(inode)).answer == .failed(.stale))
+        }
+    }
+
+    @Test @LoopActor func listingDoesNotRecallWhatOthersWrite() async throws {
+        let group = TestGroup(1)
+        try await group.start()
+        let (a, b) = (group.client("a"), group.client("b"))
+        try await group.run {
+            let inode = try #require(try await a.create("file").attributes?.inode)
+            a.onRecall = { recall in
+                #expect(recall.inode != inode)
+                return RecallAnswer(stillOpen: false)
+            }
+            let reply = try await b.query(.list(directory: .root, after: nil, limit: 10, withAttributes: true))
+            guard case .entries(let entries, true) = reply.answer else {
+                Issue.record("\(reply)")
+                return
+            }
+            #expect(entries.map(\.inode) == [inode])
+            #expect(entries[0].attributes == nil)
+            #expect(reply.leased == [.root])
+            #expect(a.holdsExclusive(inode))
+        }
+    }
+
+    @Test @LoopActor func silentHolderIsFencedAfterItsTimeToLive() async throws {
+        let group = TestGroup(3)
+        try await group.start()
+        let (a, b) = (group.client("a"), group.client("b"))
+        var lost = false
+        a.onSessionLost = { lost = true }
+        let inode = try await group.run { try #require(try await a.create("file").attributes?.inode) }
+        for node in group.nodes { group.world.fabric.cut("a", node.name) }
+        let start = group.world.clock.now
+        let until = a.leaseRemaining
+        try await group.run {
+            #expect(try await b.lookup("file")?.inode == inode)
+            let waited = group.world.clock.now - start
+            // Not before the holder itself knows that its lease is over.
+            #expect(waited >= until)
+            #expect(waited < 20 * Nanoseconds.second)
+            #expect(!a.holdsLease(inode))
+            group.world.fabric.healAll()
+            try await group.wait { lost }
+            await #expect(throws: MetadataError.self) {
+                for _ in 0..<2 { _ = try await a.query(.attributes(inode)) }
+                throw MetadataError(.unavailable, "a new session may ask")
+            }
+        }
+    }
+
+    @Test @LoopActor func twoThatWantWhatTheOtherHasDoNotBlockEachOther() async throws {
+        let group = TestGroup(3)
+        try await group.start()
+        let (a, b) = (group.client("a"), group.client("b"))
+        try await group.run {
+            let first = try #require(try await a.create("first").attributes?.inode)
+            let second = try #require(try await b.create("second").attributes?.inode)
+            // Both have something to flush in what the other one removes.
+            for (client, inode) in [(a, first), (b, second)] {
+                client.onRecall = { recall in
+                    if recall.inode == inode, client.holdsExclusive(inode) {
+                        _ = try? await client.perform(
+                            .update(inode: inode, attributes: AttributeChange(mode: 0o600), edits: [], republished: []))
+                    }
+                    return RecallAnswer(stillOpen: false)
+                }
+            }
+            let start = group.world.clock.now
+            async let one = a.perform(.unlink(parent: .root, name: Name("second")!, keep: false))
+            async let other = b.perform(.unlink(parent: .root, name: Name("first")!, keep: false))
+            guard case .removed = try await one, case .removed = try await other else {
+                Issue.record("not removed")
+                return
+            }
+            #expect(group.world.clock.now - start < 5 * Nanoseconds.second)
+        }
+    }
+
+    @Test @LoopActor func exclusiveLeaseOutlivesTheLeader() async throws {
+        let group = TestGroup(3)
+        try await group.start()
+        let (a, b) = (group.client("a"), group.client("b"))
+        try await group.run {
+            let inode = try #require(try await a.create("file").attributes?.inode)
+            _ = try await b.lookup("other")
+            var recalls: [InodeID] = []
+            a.onRecall = { recall in
+                recalls.append(recall.inode)
+                return RecallAnswer(stillOpen: false)
+            }
+            let start = group.world.clock.now
+            group.kill(try await group.leader())
+            let leader = try await group.leader()
+            #expect(group.world.clock.now - start < 8 * Nanoseconds.second)
+            #expect(leader.server?.status.sessions == 2)
+            #expect(a.holdsExclusive(inode))
+            #expect(try await b.lookup("file")?.inode == inode)
+            #expect(recalls.contains(inode))
+            #expect(!a.holdsExclusive(inode))
+        }
+    }
+
+    @Test @LoopActor func laggingServerGetsASnapshot() async throws {
+        let group = TestGroup(3) { options in
+            options.compactEntries = 40
+            options.keptEntries = 5
+        }
+        try await group.start()
+        let client = group.client("a")
+        try await group.run {
+            let leader = try await group.leader()
+            let behind = try #require(group.nodes.first { $0 !== leader })
+            group.kill(behind)
+            for number in 0..<200 { _ = try await client.create("f\(number)") }
+            try await group.start(behind)
+            try await group.wait { behind.server?.status.applied == leader.server?.status.applied }
+            #expect(behind.stores.adoptions >= 1)
+            #expect(behind.stores.current.count == leader.stores.current.count)
+            // And it counts as a voter again: the other one may go.
+            let third = try #require(group.nodes.first { $0 !== leader && $0 !== behind })
+            group.kill(third)
+            #expect(try await client.create("after").attributes != nil)
+            // Its new log and state fit together.
+            group.kill(behind)
+            try await group.start(behind)
+            #expect(try await client.create("again").attributes != nil)
+        }
+    }
+
+    @Test @LoopActor func pagesOfAScanShowOneMoment() async throws {
+        let group = TestGroup(1)
+        try await group.start()
+        let client = group.client("a")
+        let reader = group.client("r", hasSession: false, role: .administrator)
+        try await group.run {
+            for number in 0..<20 { _ = try await client.create("f\(number)") }
+            let page = try await reader.scan(after: nil)
+            #expect(page.handle == 0)
+            #expect(page.rows.count >= 41)
+            #expect(page.rows.map(\.key.count).allSatisfy { $0 > 0 })
+        }
+    }
+}

@@ -1,0 +1,49 @@
+"""Runs the system tests: real daemons, real mounts, ordinary tools, kill -9.
+
+usage: run.py --program PATH [NAME…]    NAME: part of a test's name
+"""
+
+import argparse
+import sys
+import time
+import traceback
+
+from cluster import Cluster
+import test_failures
+import test_input
+import test_security
+import test_space
+import test_tools
+import test_two_mounts
+
+MODULES = [test_input, test_tools, test_two_mounts, test_failures, test_security, test_space]
+
+
+def main():
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--program", required=True)
+    parser.add_argument("names", nargs="*")
+    arguments = parser.parse_args()
+    Cluster.program = arguments.program
+    tests = [(f"{module.__name__}.{name}", function) for module in MODULES for name, function in vars(module).items() if name.startswith("test_") and callable(function)]
+    chosen = [(name, function) for name, function in tests if not arguments.names or any(part in name for part in arguments.names)]
+    if not chosen:
+        sys.exit(f"no test has a name like {arguments.names}")
+    failed = []
+    for name, function in chosen:
+        start = time.monotonic()
+        try:
+            function()
+            print(f"ok    {name} ({time.monotonic() - start:.1f} s)", flush=True)
+        except Exception:
+            failed.append(name)
+            print(f"FAILED {name} ({time.monotonic() - start:.1f} s)", flush=True)
+            traceback.print_exc(file=sys.stdout)
+            sys.stdout.flush()
+    for name in failed:
+        print(f"failed: {name}")
+    print(f"{len(chosen) - len(failed)} passed, {len(failed)} failed")
+    sys.exit(1 if failed else 0)
+
+
+main()

@@ -1,0 +1,93 @@
+"""Two mounts through different daemons are one tree: what one does, the next call on the other sees."""
+
+import os
+import random
+
+from cluster import Cluster, check
+
+
+def test_changes_are_seen_at_once():
+    with Cluster() as cluster:
+        one, other = cluster.second_mount(1), cluster.second_mount(2)
+        for number in range(30):
+            path = f"file{number}"
+            with open(f"{one}/{path}", "w") as file:
+                file.write("first")
+            check(open(f"{other}/{path}").read() == "first", "a new file is not seen whole")
+            with open(f"{other}/{path}", "a") as file:
+                file.write(" second")
+            check(open(f"{one}/{path}").read() == "first second", "an append is not seen")
+            check(os.stat(f"{one}/{path}").st_size == 12, "a new size is not seen")
+            os.chmod(f"{one}/{path}", 0o640)
+            check(os.stat(f"{other}/{path}").st_mode & 0o777 == 0o640, "chmod is not seen")
+            os.rename(f"{other}/{path}", f"{other}/{path}.moved")
+            check(not os.path.exists(f"{one}/{path}"), "the old name is still seen")
+            check(open(f"{one}/{path}.moved").read() == "first second", "the new name is not seen")
+            check(f"{path}.moved" in os.listdir(one), "the new name is not listed")
+            os.unlink(f"{one}/{path}.moved")
+            check(not os.path.exists(f"{other}/{path}.moved"), "a removed file is still seen")
+        check(os.listdir(one) == [] and os.listdir(other) == [], "leftovers")
+
+
+def test_alternating_operations_have_predicted_results():
+    """A model of a few files and directories predicts every result of operations from both sides."""
+    generator = random.Random(20_26)
+    with Cluster() as cluster:
+        sides = [cluster.second_mount(1), cluster.second_mount(3)]
+        model = {}
+        names = [f"n{number}" for number in range(5)]
+        for step in range(3000):
+            side, name = generator.choice(sides), generator.choice(names)
+            path = f"{side}/{name}"
+            action = generator.randrange(7)
+            if action == 0:
+                content = bytes([generator.randrange(256)]) * generator.randrange(1, 20_000)
+                with open(path, "wb") as file:
+                    file.write(content)
+                model[name] = content
+            elif action == 1 and name in model:
+                with open(path, "ab") as file:
+                    file.write(b"tail")
+                model[name] += b"tail"
+            elif action == 2 and name in model:
+                os.unlink(path)
+                del model[name]
+            elif action == 3 and name in model:
+                target = generator.choice(names)
+                os.rename(path, f"{side}/{target}")
+                model[target] = model.pop(name)
+            elif action == 4 and name in model:
+                size = generator.randrange(30_000)
+                os.truncate(path, size)
+                model[name] = model[name][:size].ljust(size, b"\0")
+            elif action == 5:
+                check(sorted(os.listdir(side)) == sorted(model), f"step {step}: listing differs")
+            else:
+                check(os.path.exists(path) == (name in model), f"step {step}: {name} exists on one side only")
+                if name in model:
+                    check(os.stat(path).st_size == len(model[name]), f"step {step}: size of {name}")
+                    check(open(path, "rb").read() == model[name], f"step {step}: content of {name}")
+
+
+def test_appends_from_two_mounts_all_arrive():
+    with Cluster() as cluster:
+        sides = [cluster.second_mount(1), cluster.second_mount(2)]
+        files = [os.open(f"{side}/log", os.O_WRONLY | os.O_APPEND | os.O_CREAT) for side in sides]
+        for number in range(200):
+            os.write(files[number % 2], f"line {number}\n".encode())
+        for file in files:
+            os.close(file)
+        lines = open(f"{sides[0]}/log").read().splitlines()
+        check(lines == [f"line {number}" for number in range(200)], f"{len(lines)} lines of 200, or in another order")
+
+
+def test_open_on_one_unlinked_on_the_other():
+    with Cluster() as cluster:
+        one, other = cluster.second_mount(1), cluster.second_mount(2)
+        with open(f"{one}/file", "wb") as file:
+            file.write(b"x" * 100_000)
+        reader = os.open(f"{one}/file", os.O_RDONLY)
+        os.unlink(f"{other}/file")
+        check(not os.path.exists(f"{one}/file"), "the name is still there")
+        check(os.pread(reader, 200_000, 0) == b"x" * 100_000, "an open file lost its content when it was unlinked elsewhere")
+        os.close(reader)
