@@ -15,8 +15,8 @@ struct FuseCapability: Sendable {
         .init(name: "readdirplus_auto", bit: bits(FUSE_CAP_READDIRPLUS_AUTO), wanted: true),
         // One round trip for open with O_TRUNC, and no moment in which another machine sees the file empty but not open.
         .init(name: "atomic_o_trunc", bit: bits(FUSE_CAP_ATOMIC_O_TRUNC), wanted: true),
-        // Cached pages are used only while the attributes are valid: a process that is frozen or cut off makes readers wait instead of showing
-        // them the past. The kernel lets this exclude explicit_inval_data.
+        // Cached pages are used only while the attributes are valid: a process that is frozen or cut off makes readers wait
+        // instead of showing them the past. The kernel lets this exclude explicit_inval_data.
         .init(name: "auto_inval_data", bit: bits(FUSE_CAP_AUTO_INVAL_DATA), wanted: true),
         .init(name: "explicit_inval_data", bit: bits(FUSE_CAP_EXPLICIT_INVAL_DATA), wanted: false),
         // The kernel clears set-id bits by setattr when a file is written or changes its owner.

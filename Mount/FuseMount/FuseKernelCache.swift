@@ -38,9 +38,10 @@ final class FuseKernelCache: KernelCache {
         }
     }
 
-    /// The notification names no entries: all cached names of the mount are checked again when they are used next. Sent on the loop, since it
-    /// cannot wait. Without it (older kernels) names are never cached: see `FuseSession.parameters`. FUSE_NOTIFY_INVAL_ENTRY is no
-    /// alternative: it takes the directory's lock, which an operation of this mount may hold that itself waits for the cluster.
+    /// The notification names no entries: all cached names of the mount are checked again when they are used next. Sent on the
+    /// loop, since it cannot wait. Without it (older kernels) names are never cached: see `FuseSession.parameters`.
+    /// FUSE_NOTIFY_INVAL_ENTRY is no alternative: it takes the directory's lock, which an operation of this mount may hold that
+    /// itself waits for the cluster.
     func invalidateEntries(of directory: InodeID, names: [Name]) async {
         guard session.canInvalidateEntries, let channel else { return }
         let code = channel.incrementEpoch()

@@ -10,9 +10,9 @@ import Telemetry
 
 /// One request of the kernel, answered exactly once.
 ///
-/// It is made on a FUSE thread; from then on everything but the interrupt callback happens on the loop. The first answer goes to the
-/// kernel, and a later one (a result that comes after an interrupt was answered with EINTR) is refused by `false`, so that whoever made the result can
-/// take it back. A request that nobody answers is answered with EIO when it goes.
+/// It is made on a FUSE thread; from then on everything but the interrupt callback happens on the loop. The first answer goes to
+/// the kernel, and a later one (a result that comes after an interrupt was answered with EINTR) is refused by `false`, so that
+/// whoever made the result can take it back. A request that nobody answers is answered with EIO when it goes.
 ///
 /// Not a noncopyable struct, because such a value cannot be captured by the closure of a task.
 ///

@@ -10,8 +10,8 @@ import Telemetry
 
 /// A libfuse session and what its requests need. Destroyed when the last request, and whoever serves it, is gone.
 ///
-/// Sendable without checking: `pointer` is set once, before anything else can see the session, libfuse's session functions are made for several threads,
-/// and the rest is immutable, atomic or behind `lock`.
+/// Sendable without checking: `pointer` is set once, before anything else can see the session; libfuse's session functions are made
+/// for several threads; the rest is immutable or atomic.
 final class FuseSession: @unchecked Sendable {
     /// FUSE protocol 7.44 (Linux 6.16) brought the notification that lets all cached entries be looked up again.
     private static let epochProtocolMinor: UInt32 = 44
@@ -127,8 +127,8 @@ final class FuseSession: @unchecked Sendable {
         addAttributes(to: &table)
         addFiles(to: &table)
         addDirectories(to: &table)
-        // Left out on purpose, answered by libfuse with ENOSYS, which the kernel remembers: access (with default_permissions the kernel
-        // decides; without, everything is allowed), getlk, setlk and flock (kept by the kernel), bmap, poll, ioctl (the kernel makes it ENOTTY).
+        // Left out on purpose; libfuse answers with ENOSYS, which the kernel remembers: access (with default_permissions the kernel
+        // decides; without, everything is allowed), getlk, setlk and flock (kept by the kernel), bmap, poll, ioctl (ENOTTY then).
         return table
     }
 

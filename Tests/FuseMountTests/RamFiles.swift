@@ -274,7 +274,9 @@ final class RamFiles: FileOperations {
         return value
     }
 
-    func xattrNames(_ inode: InodeID) async throws(Errno) -> [[UInt8]] { try node(inode).xattrs.keys.sorted { $0.lexicographicallyPrecedes($1) } }
+    func xattrNames(_ inode: InodeID) async throws(Errno) -> [[UInt8]] {
+        try node(inode).xattrs.keys.sorted { $0.lexicographicallyPrecedes($1) }
+    }
 
     func removeXattr(_ inode: InodeID, name: [UInt8]) async throws(Errno) {
         guard try node(inode).xattrs.removeValue(forKey: name) != nil else { throw Errno(rawValue: ENODATA) }
