@@ -159,6 +159,7 @@ package final class DaemonService {
         }
         try LocalFile.write(Array("\(getpid())\n".utf8), to: directory.pidPath)
         log.info("serving", ["node": "\(directory.node)", "cluster": "\(directory.cluster)", "listen": "\(configuration.listen)"])
+        keepUp()
         scheduleUpkeep()
     }
 
@@ -198,7 +199,7 @@ package final class DaemonService {
 
     // MARK: Upkeep
 
-    private static let upkeepPeriod = Nanoseconds.second
+    private static let upkeepPeriod = 250 * Nanoseconds.millisecond
 
     private func scheduleUpkeep() {
         upkeep = environment.clock.schedule(after: Self.upkeepPeriod) { [weak self] in

@@ -28,14 +28,14 @@ enum StatusCommand {
         return healthy ? 0 : 1
     }
 
-    private struct NodeAnswer: Sendable {
+    struct NodeAnswer: Sendable {
         var member: LayoutMember
         var status: NodeStatus?
         var failure: String
     }
 
     /// Asks all nodes at once.
-    @LoopActor private static func collect(_ members: [LayoutMember], _ client: ClientStack) async -> [NodeAnswer] {
+    @LoopActor static func collect(_ members: [LayoutMember], _ client: ClientStack) async -> [NodeAnswer] {
         let questions = members.map { member in
             Task { @LoopActor () -> NodeAnswer in
                 do throws(TransportError) {

@@ -1,7 +1,9 @@
+import Blocks
 import Daemon
 import Runtime
 import Glibc
 import Model
+import Ring
 
 /// `dhtfs up`.
 enum UpCommand {
@@ -37,6 +39,7 @@ enum UpCommand {
             }
             try start(data, settings: arguments["--set"])
         }
+        try await waitUntilFormed(path, nodes: count, settings: arguments["--set"])
         Terminal.note("\(count) \(count == 1 ? "daemon" : "daemons") running under \(path)")
         guard let mount = arguments["--mount"] else { return 0 }
         let mountPath = LocalFile.absolute(mount)
@@ -51,6 +54,25 @@ enum UpCommand {
         try LocalFile.write(Array("\(process)\n\(mountPath)\n".utf8), to: LocalCluster.mountPidPath(path))
         Terminal.note("mounted at \(mountPath)")
         return 0
+    }
+
+    /// Waits until all nodes are in the layout and the metadata group has its voters: only then the cluster survives the loss of a node.
+    @LoopActor private static func waitUntilFormed(_ path: String, nodes: Int, settings: String?) async throws(DaemonError) {
+        var configuration = Configuration()
+        try Settings.apply(settings, to: &configuration)
+        let client = try ClientStack(Settings(directories: Settings.find(path), configuration: configuration))
+        let deadline = client.environment.clock.now + UInt64(configuration.deadlineSeconds) * Nanoseconds.second
+        while true {
+            let answers = await StatusCommand.collect(client.layouts.current.layout.members, client).compactMap(\.status)
+            let newest = answers.map(\.layoutVersion).max() ?? 0
+            let leader = answers.first { $0.role == "leader" }
+            if answers.count == nodes, answers.allSatisfy({ $0.layoutVersion == newest }), leader?.voters.count == min(3, nodes) { return }
+            guard client.environment.clock.now < deadline else {
+                throw DaemonError(.cluster, "\(answers.count) of \(nodes) nodes came together in \(configuration.deadlineSeconds) s; see `dhtfs status` and the logs in \(path)/node*/daemon.log")
+            }
+            await client.environment.clock.sleep(nanoseconds: 50 * Nanoseconds.millisecond)
+            _ = try await client.currentLayouts()
+        }
     }
 
     /// Makes node `number`: the first one by `init`, the others by a token of the first.
