@@ -36,6 +36,7 @@ def kill_during_copy(choose):
         check_same_tree(source, f"{cluster.mount}/copy")
         with open(f"{cluster.mount}/after", "wb") as file:
             file.write(b"after" * 100_000)
+            file.flush()
             os.fsync(file.fileno())
         status = cluster.status()
         down = [node["node"] for node in status["nodes"] if node["state"] == "down"]
@@ -67,6 +68,7 @@ def test_kill_each_daemon_in_turn():
                 content[path] = os.urandom(200_000)
                 with open(path, "wb") as file:
                     file.write(content[path])
+                    file.flush()
                     os.fsync(file.fileno())
             for path, expected in content.items():
                 check(open(path, "rb").read() == expected, f"{path} differs while node {victim} is down")
@@ -91,6 +93,7 @@ def test_kill_everything_after_fsync():
                     content = os.urandom(1 + number * 997 % 150_000)
                     with open(f"{cluster.mount}/{path}", "wb") as file:
                         file.write(content)
+                        file.flush()
                         os.fsync(file.fileno())
                     recorded[path] = hashlib.sha256(content).hexdigest()
                     number += 1
@@ -139,6 +142,7 @@ def test_write_then_rename_is_never_half():
         new = b"new" * 50_000
         with open(target, "wb") as file:
             file.write(old)
+            file.flush()
             os.fsync(file.fileno())
         with open(f"{target}.tmp", "wb") as file:
             file.write(new)
@@ -156,6 +160,7 @@ def test_flipped_byte_is_found_and_mended():
         content = os.urandom(3 * MEBIBYTE)
         with open(path, "wb") as file:
             file.write(content)
+            file.flush()
             os.fsync(file.fileno())
         cluster.wait_until_whole()
         flip_in_segment(cluster, 2, content[MEBIBYTE + 5000 : MEBIBYTE + 5064])
@@ -197,6 +202,7 @@ def test_lost_copies_are_found_and_mended():
         for number in range(10):
             with open(f"{cluster.mount}/f{number}", "wb") as file:
                 file.write(os.urandom(300_000))
+                file.flush()
                 os.fsync(file.fileno())
         cluster.wait_until_whole()
         cluster.kill(3)

@@ -76,6 +76,7 @@ def test_data_directory_of_another_node():
     with Cluster(nodes=2, replicas=2) as cluster:
         with open(f"{cluster.mount}/file", "wb") as file:
             file.write(os.urandom(100_000))
+            file.flush()
             os.fsync(file.fileno())
         cluster.wait_until_whole()
         cluster.down()

@@ -32,6 +32,7 @@ def expect_one_refusal(cluster, action, text):
     check(text in lines[0], f"the refusal does not say \"{text}\": {lines[0]}")
     with open(f"{cluster.mount}/still", "w") as file:
         file.write("works")
+        file.flush()
         os.fsync(file.fileno())
 
 
@@ -116,11 +117,13 @@ def test_join_makes_a_working_second_node():
     with Cluster(nodes=1, replicas=2) as cluster:
         with open(f"{cluster.mount}/before", "wb") as file:
             file.write(os.urandom(2_000_000))
+            file.flush()
             os.fsync(file.fileno())
         cluster.nodes = 2
         cluster.up()
         with open(f"{cluster.mount}/after", "wb") as file:
             file.write(os.urandom(2_000_000))
+            file.flush()
             os.fsync(file.fileno())
         cluster.wait_until_whole()
         check(len(cluster.status()["nodes"]) == 2, "the second node is not in the status")

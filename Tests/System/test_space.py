@@ -16,6 +16,7 @@ def fill(path, limit):
         try:
             with open(f"{path}/fill{number}", "wb") as file:
                 file.write(content)
+                file.flush()
                 os.fsync(file.fileno())
         except OSError as error:
             check(error.errno == errno.ENOSPC, f"errno {errno.errorcode[error.errno]} instead of ENOSPC")
@@ -41,6 +42,7 @@ def test_all_disks_full():
                     try:
                         with open(f"{cluster.mount}/again", "wb") as file:
                             file.write(b"again" * 100_000)
+                            file.flush()
                             os.fsync(file.fileno())
                         return True
                     except OSError:
@@ -69,6 +71,7 @@ def test_one_disk_full():
             for number, content in enumerate(contents):
                 with open(f"{cluster.mount}/f{number}", "wb") as file:
                     file.write(content)
+                    file.flush()
                     os.fsync(file.fileno())
             for number, content in enumerate(contents):
                 check(open(f"{cluster.mount}/f{number}", "rb").read() == content, f"f{number} differs")

@@ -43,7 +43,7 @@ enum UpCommand {
         Terminal.note("\(count) \(count == 1 ? "daemon" : "daemons") running under \(path)")
         guard let mount = arguments["--mount"] else { return 0 }
         let mountPath = LocalFile.absolute(mount)
-        if !LocalFile.exists(mountPath) { try LocalFile.makeDirectory(mountPath) }
+        if MountTable.entry(at: mountPath) == nil, !LocalFile.exists(mountPath) { try LocalFile.makeDirectory(mountPath) }
         if let entry = MountTable.entry(at: mountPath), entry.type == "fuse.dhtfs", entry.source == "dhtfs:\(path)", access(mountPath, F_OK) == 0 {
             Terminal.note("mounted at \(mountPath)")
             return 0
