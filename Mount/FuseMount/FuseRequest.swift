@@ -101,7 +101,8 @@ final class FuseRequest: @unchecked Sendable {
             { _, data in
                 guard let data else { return }
                 let request = Unmanaged<FuseRequest>.fromOpaque(data).takeUnretainedValue()
-                request.applySignals()
+                // libfuse holds the request's lock, which answering takes.
+                EventLoop.queueingOnly { request.applySignals() }
                 request.session.interrupts.add(request)
             }, Unmanaged.passRetained(self).toOpaque())
     }

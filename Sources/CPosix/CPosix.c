@@ -89,6 +89,12 @@ void CPosix_close_on_exec(int descriptor) { fcntl(descriptor, F_SETFD, FD_CLOEXE
 
 const short CPosix_spawn_setsid = POSIX_SPAWN_SETSID;
 
+static __thread int thread_flag;
+
+void CPosix_set_thread_flag(int value) { thread_flag = value; }
+
+int CPosix_thread_flag(void) { return thread_flag; }
+
 int CPosix_pidfd_open(pid_t process) { return (int)syscall(SYS_pidfd_open, process, 0); }
 
 void CPosix_name_thread(const char *name) { pthread_setname_np(pthread_self(), name); }

@@ -43,7 +43,7 @@ package final class DistributedFilesystem: FileOperations {
     let metadata: any MetadataClient
     let blocks: any BlockClient
     let clock: any Clock
-    let options: FilesystemOptions
+    private(set) var options: FilesystemOptions
     let log: Log
     /// Bytes of content the cluster can hold and still take, by the ring.
     let capacity: @LoopActor () async -> (total: UInt64, available: UInt64)
@@ -91,6 +91,13 @@ package final class DistributedFilesystem: FileOperations {
         commitSlots = Slots(count: options.commitsInFlight)
         metadata.onRecall = { [weak self] recall in await self?.answer(recall) ?? RecallAnswer(stillOpen: false) }
         metadata.onSessionLost = { [weak self] in self?.sessionLost() }
+    }
+
+    /// From now on the kernel may use names and attributes without asking for so many nanoseconds, if the lease is good for as long. Only where
+    /// `kernelCache` can take them back at any time: see `FilesystemOptions.kernelEntryValidity`.
+    package func letKernelCache(entries: UInt64, attributes: UInt64) {
+        options.kernelEntryValidity = entries
+        options.kernelAttributeValidity = attributes
     }
 
     // MARK: Stamps

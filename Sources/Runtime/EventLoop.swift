@@ -2,102 +2,151 @@ import Bytes
 import CPosix
 package import CUV
 import Glibc
+import Synchronization
 
-/// A libuv loop on a thread of its own, and the executor of `LoopActor`.
+/// A libuv loop, and the executor of `LoopActor`.
 ///
-/// Jobs enqueued on the loop's thread run before the loop waits again; jobs from other threads wake it once
-/// (`uv_async_send` joins wake-ups).
+/// The loop has a thread that waits for descriptors. But whoever has the *turn* may run loop code, and a thread that enqueues a job while nobody has
+/// it takes the turn and runs the job itself: a FUSE thread answers from memory, and a disk thread goes on with what waited for its sync, without
+/// waking another thread. At any time one thread has the turn, so to loop code it is as if there were one thread.
 ///
-/// Sendable without checking: `local` is touched by the loop's thread only, `foreign` is behind `lock`.
+/// Jobs run in the order in which they were enqueued. The loop's thread holds the turn while it calls libuv and gives it back to wait; libuv's state
+/// is only touched under the turn. A change of watched descriptors by another thread wakes the loop's thread (`noteWatchesChanged`).
+///
+/// Sendable without checking: `foreign` is behind `lock`; everything else mutable is touched only with the turn.
 package final class EventLoop: SerialExecutor, @unchecked Sendable {
     /// The loop of the process, started by the first use.
     package static let shared = EventLoop()
 
-    /// The libuv loop, for handles. Only on the loop's thread.
+    /// The libuv loop, for handles. Only with the turn.
     package let uv: UnsafeMutablePointer<uv_loop_t>
     private let wakeup: UnsafeMutablePointer<uv_async_t>
-    private let beforeWait: UnsafeMutablePointer<uv_prepare_t>
+    /// Held by whoever has the turn.
+    private let turn: UnsafeMutablePointer<pthread_mutex_t>
+    /// The thread that has the turn; 0 for none.
+    private let owner = Atomic<UInt>(0)
+    /// The loop's thread waits for the turn: others only queue, so that descriptors are not starved.
+    private let isClaimed = Atomic<Bool>(false)
     private let lock = Lock()
     private var foreign: [UnownedJob] = []
     private var local: [UnownedJob] = []
     private var running: [UnownedJob] = []
-    private var thread = pthread_t()
+    private var watchesChanged = false
+
+    /// Another thread than the loop's leaves the rest to it after so many jobs.
+    private static let visitorJobsMax = 256
 
     private init() {
         uv = .allocate(capacity: 1)
         wakeup = .allocate(capacity: 1)
-        beforeWait = .allocate(capacity: 1)
-        guard uv_loop_init(uv) == 0, uv_prepare_init(uv, beforeWait) == 0,
-            uv_async_init(
-                uv, wakeup,
-                { handle in
-                    guard let handle else { return }
-                    EventLoop.from(handle.pointee.data).runJobs()
-                }) == 0
-        else { fatalError("cannot make an event loop: \(String(cString: strerror(errno)))") }
-        let this = Unmanaged.passUnretained(self).toOpaque()
-        wakeup.pointee.data = this
-        beforeWait.pointee.data = this
-        uv_prepare_start(beforeWait) { handle in
-            guard let handle else { return }
-            EventLoop.from(handle.pointee.data).runJobs()
+        turn = .allocate(capacity: 1)
+        pthread_mutex_init(turn, nil)
+        // The wake-up itself does nothing: jobs run after every round of the loop.
+        guard uv_loop_init(uv) == 0, uv_async_init(uv, wakeup, { _ in }) == 0 else {
+            fatalError("cannot make an event loop: \(String(cString: strerror(errno)))")
         }
-        // Held until the thread has noted itself, so that nothing asks `isIsolatingCurrentContext` before.
-        let ready = Semaphore()
-        start(ready)
-        ready.wait()
+        start()
         GlobalExecutorHook.install()
     }
 
-    private func start(_ ready: Semaphore) {
-        let box = Unmanaged.passRetained(ThreadBox(loop: self, ready: ready))
+    private func start() {
+        let this = Unmanaged.passRetained(self)
         var identifier = pthread_t()
         let created = pthread_create(
             &identifier, nil,
             { argument in
                 guard let argument else { return nil }
-                let box = Unmanaged<ThreadBox>.fromOpaque(argument).takeRetainedValue()
                 CPosix_name_thread("loop")
-                box.loop.thread = pthread_self()
-                box.ready.signal()
-                uv_run(box.loop.uv, UV_RUN_DEFAULT)
+                Unmanaged<EventLoop>.fromOpaque(argument).takeRetainedValue().run()
                 return nil
-            }, box.toOpaque())
+            }, this.toOpaque())
         guard created == 0 else { fatalError("cannot start a thread: \(String(cString: strerror(created)))") }
         pthread_detach(identifier)
     }
 
-    private static func from(_ data: UnsafeMutableRawPointer?) -> EventLoop {
-        guard let data else { preconditionFailure("a loop's handle carries the loop") }
-        return Unmanaged<EventLoop>.fromOpaque(data).takeUnretainedValue()
+    /// The loop's thread: rounds of libuv and jobs with the turn, waiting without it.
+    private func run() {
+        var watched = pollfd(fd: uv_backend_fd(uv), events: Int16(POLLIN), revents: 0)
+        while true {
+            isClaimed.store(true, ordering: .relaxed)
+            pthread_mutex_lock(turn)
+            isClaimed.store(false, ordering: .relaxed)
+            owner.store(Self.thisThread, ordering: .relaxed)
+            repeat {
+                watchesChanged = false
+                uv_run(uv, UV_RUN_NOWAIT)
+                _ = runJobs(limit: .max)
+            } while watchesChanged
+            let timeout = uv_backend_timeout(uv)
+            giveUpTurn()
+            // What came since is run by whoever enqueued it, or, if that one saw the turn taken, here.
+            if hasForeignJobs { continue }
+            poll(&watched, 1, timeout)
+        }
     }
 
-    /// Whether the caller is on the loop's thread.
-    package var isCurrent: Bool { pthread_equal(pthread_self(), thread) != 0 }
+    private static var thisThread: UInt { UInt(pthread_self()) }
+
+    /// Whether the caller has the turn.
+    package var isCurrent: Bool { owner.load(ordering: .relaxed) == Self.thisThread }
 
     package func enqueue(_ job: consuming ExecutorJob) { add(UnownedJob(job)) }
 
-    /// Queues a job behind those before it. Any thread.
+    /// Queues a job behind those before it, and runs it if nobody else is running any. Any thread.
     func add(_ job: UnownedJob) {
         if isCurrent {
             local.append(job)
             return
         }
-        let first = lock.withLock {
-            foreign.append(job)
-            return foreign.count == 1
-        }
-        if first { uv_async_send(wakeup) }
+        lock.withLock { foreign.append(job) }
+        if CPosix_thread_flag() != 0 { uv_async_send(wakeup) } else { visit() }
     }
+
+    /// Calls `body`, whose jobs are only queued for another thread to run: for a caller that holds a lock which loop code may take.
+    package static func queueingOnly(_ body: () -> Void) {
+        CPosix_set_thread_flag(1)
+        body()
+        CPosix_set_thread_flag(0)
+    }
+
+    /// libuv was told something that it notices only in its next round. With the turn.
+    func noteWatchesChanged() { watchesChanged = true }
 
     package func asUnownedSerialExecutor() -> UnownedSerialExecutor { UnownedSerialExecutor(ordinary: self) }
 
-    package func checkIsolated() { precondition(isCurrent, "not on the loop's thread") }
+    package func checkIsolated() { precondition(isCurrent, "not on the loop") }
 
     package func isIsolatingCurrentContext() -> Bool? { isCurrent }
 
-    /// Runs what is queued, and what that queues, until nothing is left.
-    private func runJobs() {
+    private var hasForeignJobs: Bool { lock.withLock { !foreign.isEmpty } }
+
+    private func giveUpTurn() {
+        owner.store(0, ordering: .relaxed)
+        pthread_mutex_unlock(turn)
+    }
+
+    /// Runs queued jobs on this thread unless another one has the turn. That one looks at the queue once more after it has given the turn back, so a
+    /// job queued before is never left lying.
+    private func visit() {
+        while true {
+            if isClaimed.load(ordering: .relaxed) {
+                uv_async_send(wakeup)
+                return
+            }
+            guard pthread_mutex_trylock(turn) == 0 else { return }
+            owner.store(Self.thisThread, ordering: .relaxed)
+            let isDone = runJobs(limit: Self.visitorJobsMax)
+            let mustWake = watchesChanged || !isDone
+            giveUpTurn()
+            if mustWake { uv_async_send(wakeup) }
+            if !isDone || !hasForeignJobs { return }
+        }
+    }
+
+    /// Runs what is queued, and what that queues, until nothing is left or `limit` jobs were run. With the turn.
+    /// - Returns: whether nothing is left.
+    private func runJobs(limit: Int) -> Bool {
+        var count = 0
         while true {
             lock.withLock {
                 if !foreign.isEmpty {
@@ -105,22 +154,13 @@ package final class EventLoop: SerialExecutor, @unchecked Sendable {
                     foreign.removeAll(keepingCapacity: true)
                 }
             }
-            if local.isEmpty { return }
+            if local.isEmpty { return true }
+            if count >= limit { return false }
             swap(&local, &running)
+            count += running.count
             for job in running { job.runSynchronously(on: asUnownedSerialExecutor()) }
             running.removeAll(keepingCapacity: true)
         }
-    }
-}
-
-/// What a new loop thread is given.
-private final class ThreadBox {
-    let loop: EventLoop
-    let ready: Semaphore
-
-    init(loop: EventLoop, ready: Semaphore) {
-        self.loop = loop
-        self.ready = ready
     }
 }
 

@@ -1,6 +1,6 @@
 import Bytes
 
-/// The isolation domain of everything above Runtime: one event loop, one thread.
+/// The isolation domain of everything above Runtime: one event loop; one thread at a time.
 ///
 /// Layer-3 and layer-4 classes are annotated `@LoopActor`; they call each other without suspension and need no lock. A
 /// process has one loop; its thread is started by the first use. A simulator installs its own executor before that, and runs any number
@@ -16,7 +16,7 @@ package actor LoopActor {
     /// Uses `executor` instead of the process's event loop. Must be called before the first use of the actor.
     package static func install(_ executor: any SerialExecutor) { Self.executor.install(executor.asUnownedSerialExecutor()) }
 
-    /// Runs `body` at once. The caller must be on the loop's thread, such as in a C callback of the loop; anything else traps.
+    /// Runs `body` at once. The caller must have the loop's turn, as in a C callback of the loop; anything else traps.
     package static nonisolated func assumeIsolated<Result: Sendable, Failure: Error>(
         _ body: @LoopActor () throws(Failure) -> Result
     ) throws(Failure) -> Result {

@@ -18,6 +18,7 @@ final class NextTurn {
     func run(_ body: @escaping @LoopActor () -> Void) {
         waiting.append(body)
         guard waiting.count == 1 else { return }
+        EventLoop.shared.noteWatchesChanged()
         // An active idle handle also keeps the loop from sleeping.
         uv_idle_start(idle) { handle in
             guard let data = handle?.pointee.data else { return }

@@ -23,6 +23,7 @@ final class PollHandle {
     func watch(reads: Bool, writes: Bool) {
         guard let handle, watched != (reads, writes) else { return }
         watched = (reads, writes)
+        EventLoop.shared.noteWatchesChanged()
         guard reads || writes else {
             uv_poll_stop(handle)
             return
@@ -46,6 +47,7 @@ final class PollHandle {
         guard let handle else { return }
         self.handle = nil
         handle.pointee.data = nil
+        EventLoop.shared.noteWatchesChanged()
         handle.withMemoryRebound(to: uv_handle_t.self, capacity: 1) { plain in
             uv_close(plain) { UnsafeMutableRawPointer($0)?.deallocate() }
         }

@@ -24,7 +24,7 @@ package final class WorkerThreads: Workers {
         await withUnsafeContinuation { (continuation: UnsafeContinuation<Result, Never>) in
             queue.add {
                 let result = work()
-                // Resumed on the loop's thread, the waiting task stays there (see GlobalExecutorHook).
+                // Resumed by loop code, the waiting task goes on as loop code, here if nobody has the turn (see GlobalExecutorHook).
                 Task { @LoopActor in continuation.resume(returning: result) }
             }
         }

@@ -27,6 +27,10 @@ void CPosix_close_on_exec(int descriptor);
 /// posix_spawn(3) flag: the child leads a session of its own.
 extern const short CPosix_spawn_setsid;
 
+/// A flag of the calling thread, 0 to begin with.
+void CPosix_set_thread_flag(int value);
+int CPosix_thread_flag(void);
+
 /// pidfd_open(2).
 int CPosix_pidfd_open(pid_t process);
 

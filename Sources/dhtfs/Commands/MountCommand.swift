@@ -39,11 +39,14 @@ enum MountCommand {
             Signals.on(SIGTERM) { ending.request() }
             Signals.on(SIGINT) { ending.request() }
             let metadata = try await client.openSession(name: "mount \(path)")
-            let mount = FuseMount(mountPoint: path, options: options(settings, arguments), operations: client.filesystem(metadata), log: log)
+            let files = client.filesystem(metadata)
+            let mount = FuseMount(mountPoint: path, options: options(settings, arguments), operations: files, log: log)
             do throws(FuseMountError) { try await mount.mount() } catch {
                 await metadata.close()
                 throw DaemonError(.system, error.cause)
             }
+            // The lease bounds both; names only where the kernel can be told to look them up again.
+            files.letKernelCache(entries: mount.canInvalidateEntries ? leaseMax : 0, attributes: leaseMax)
             client.followLayout(metadata)
             try MountRecord.write(path)
             log.info("mounted", ["at": path])
@@ -63,6 +66,9 @@ enum MountCommand {
             throw error
         }
     }
+
+    /// More than any lease lasts, in nanoseconds.
+    private static let leaseMax = 60 * Nanoseconds.second
 
     private static func options(_ settings: Settings, _ arguments: Arguments) -> FuseOptions {
         var options = FuseOptions()
