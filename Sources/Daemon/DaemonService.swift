@@ -62,7 +62,7 @@ package final class DaemonService {
         let router = RequestRouter()
         let settings = ChannelSettings(
             identity: ChannelIdentity(cluster: directory.cluster, node: directory.node, role: .node, machine: address.machine),
-            handler: { kind, message, channel throws(TransportError) in try await router.handle(kind, message, channel) }, log: log.named("transport"))
+            handler: { kind, message, channel throws(TransportError) in try await router.handle(kind, message, channel) }, log: log.named("transport"), unixRoles: [.administrator, .mount, .node])
         let connections = Connections(environment: environment, addresses: AddressBook(), settings: settings)
         let health = PeerHealth(clock: environment.clock)
         let resync: ResyncQueue

@@ -33,10 +33,11 @@ final class BlockCache {
     private var fetching: [BlockKey: [UnsafeContinuation<Fetched, Never>]] = [:]
     /// Bytes being fetched.
     private(set) var fetchingBytes = 0
-    /// Blocks that were read in part not long ago: the second time, the whole is fetched. A ring.
-    private var partial: [BlockKey?] = Array(repeating: nil, count: 256)
+    /// How often blocks were read in part not long ago; a ring bounds them. A whole block costs about as much as so many small parts.
+    private var partial: [BlockKey?] = Array(repeating: nil, count: 1024)
     private var partialNext = 0
-    private var partialSet: Set<BlockKey> = []
+    private var partialCounts: [BlockKey: Int] = [:]
+    private static let partsMax = 8
     /// Gets that went out, for tests and counters.
     private(set) var wholeGets = 0
     private(set) var partGets = 0
@@ -103,12 +104,12 @@ final class BlockCache {
         return try result.get()
     }
 
-    /// A part of a block. A small part of a block that was not read before is fetched alone, unless `preferWhole`.
+    /// A part of a block. A small part of a block is fetched alone the first times, unless `preferWhole`.
     func part(_ key: BlockKey, length: Int, offset: Int, count: Int, preferWhole: Bool) async throws(BlocksError) -> Slice {
         let content: Slice
         if let hit = cached(key) {
             content = hit
-        } else if preferWhole || count >= 65_536 || count == length || fetching[key] != nil || !noteFirstPart(key) {
+        } else if preferWhole || count >= 65_536 || count == length || fetching[key] != nil || !notePart(key) {
             content = try await whole(key, length: length)
         } else {
             partGets += 1
@@ -122,10 +123,14 @@ final class BlockCache {
         return part
     }
 
-    /// False where the block was read in part before.
-    private func noteFirstPart(_ key: BlockKey) -> Bool {
-        guard partialSet.insert(key).inserted else { return false }
-        if let old = partial[partialNext] { partialSet.remove(old) }
+    /// False where the block was read in part so often that the whole should be fetched now.
+    private func notePart(_ key: BlockKey) -> Bool {
+        if let count = partialCounts[key] {
+            partialCounts[key] = count + 1
+            return count < Self.partsMax
+        }
+        partialCounts[key] = 1
+        if let old = partial[partialNext] { partialCounts[old] = nil }
         partial[partialNext] = key
         partialNext = (partialNext + 1) % partial.count
         return true

@@ -58,9 +58,9 @@ extension DistributedFilesystem {
             case .zero:
                 if !startsOver { edits.append(.hole(offset: piece.offset, length: piece.length)) }
             case .memory(let block):
-                guard let run = block.run, let key = block.key else { preconditionFailure("every block of a commit was put") }
-                let blockOffset = UInt32(piece.offset - run.lowerBound)
-                appendExtents(piece, key: key, blockLength: UInt32(run.count), blockOffset: blockOffset, to: &edits)
+                guard let run = block.run, let place = block.place else { preconditionFailure("every block of a commit was put") }
+                let blockOffset = UInt32(place.blockOffset) + UInt32(piece.offset - run.lowerBound)
+                appendExtents(piece, key: place.key, blockLength: UInt32(place.blockLength), blockOffset: blockOffset, to: &edits)
             case .block(let key, let blockLength, let blockOffset):
                 appendExtents(piece, key: key, blockLength: blockLength, blockOffset: blockOffset, to: &edits)
             }
@@ -262,7 +262,11 @@ extension DistributedFilesystem {
 
     // MARK: Puts
 
-    /// Stores every run of the frozen layer, in parallel.
+    /// Runs shorter than this share blocks with the other short runs of their commit.
+    private static let packedRunMax = 64 << 10
+
+    /// Stores every run of the frozen layer, in parallel. Short runs, as random writes leave them, go together into blocks: storing a thousand blocks of 4 KiB
+    /// would cost a thousand times what storing four full ones does.
     private func putAll(_ dirty: DirtyFile) async throws(Errno) {
         var waiting: [DirtyBlock] = []
         var seen: Set<ObjectIdentifier> = []
@@ -271,7 +275,20 @@ extension DistributedFilesystem {
             waiting.append(block)
         }
         guard !waiting.isEmpty else { return }
-        let failures = await concurrently(waiting) { [self] block in await failureOfPut(block) }
+        let short = waiting.filter { $0.content.count < Self.packedRunMax && !$0.isPutting }
+        var groups: [[DirtyBlock]] = waiting.filter { $0.content.count >= Self.packedRunMax || $0.isPutting }.map { [$0] }
+        var bytes = Int.max
+        for block in short {
+            if bytes > options.blockSize - block.content.count {
+                groups.append([])
+                bytes = 0
+            }
+            groups[groups.count - 1].append(block)
+            bytes += block.content.count
+        }
+        let failures = await concurrently(groups) { [self] group in
+            group.count == 1 ? await failureOfPut(group[0]) : await failureOfPack(group)
+        }
         let failure = failures.lazy.compactMap { $0 }.first
         guard let failure else {
             spaceFailedAt = nil
@@ -280,6 +297,28 @@ extension DistributedFilesystem {
         if failure.code == .noSpace { spaceFailedAt = clock.now }
         log.warning("cannot store a block: \(failure)")
         throw Errno(failure)
+    }
+
+    /// Stores the runs of several blocks as one.
+    private func failureOfPack(_ group: [DirtyBlock]) async -> BlocksError? {
+        let buffer = BufferPool.shared.buffer(capacity: group.reduce(0) { $0 + $1.content.count })
+        var offsets: [Int] = []
+        for block in group {
+            offsets.append(buffer.count)
+            let at = buffer.base + buffer.count
+            block.content.withBytes { bytes in if let source = bytes.baseAddress { memcpy(at, source, bytes.count) } }
+            buffer.count += block.content.count
+        }
+        let pack = buffer.slice
+        await putSlots.take()
+        defer { putSlots.give() }
+        do throws(BlocksError) {
+            let key = try await blocks.put(pack)
+            for (block, offset) in zip(group, offsets) {
+                block.noteStored(DirtyBlock.Place(key: key, blockLength: pack.count, blockOffset: offset, pack: pack))
+            }
+            return nil
+        } catch { return error }
     }
 
     private func failureOfPut(_ block: DirtyBlock) async -> BlocksError? {

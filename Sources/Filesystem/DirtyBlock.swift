@@ -11,16 +11,36 @@ import Runtime
 /// memory until the commit that refers to the block is acknowledged.
 @LoopActor
 final class DirtyBlock {
+    /// Where a run is stored.
+    struct Place {
+        var key: BlockKey
+        /// Of the block, in bytes.
+        var blockLength: Int
+        /// Where the run starts in the block.
+        var blockOffset: Int
+        /// All of the block, where it holds other runs as well.
+        var pack: Slice?
+    }
+
     /// Where the buffer's first byte lies in the file.
     let start: UInt64
     private(set) var buffer: Buffer
     private let meter: DirtyMeter
     /// What is put, in file offsets; nil while the block is open.
     private(set) var run: Range<UInt64>?
-    /// The block's name, once it is stored.
-    private(set) var key: BlockKey?
-    private var isPutting = false
+    /// The stored block that holds the run, once there is one.
+    private(set) var place: Place?
+    private var mustPutAgain = false
+    private(set) var isPutting = false
     private var waiters: [UnsafeContinuation<Result<BlockKey, BlocksError>, Never>] = []
+
+    /// An open block that takes over a buffer which nobody else writes to any more.
+    init(adopting buffer: Buffer, start: UInt64, meter: DirtyMeter) {
+        self.start = start
+        self.meter = meter
+        self.buffer = buffer
+        meter.add(buffer.capacity)
+    }
 
     init(start: UInt64, capacity: Int, meter: DirtyMeter) {
         self.start = start
@@ -41,6 +61,18 @@ final class DirtyBlock {
     deinit { meter.subtract(buffer.capacity) }
 
     var isOpen: Bool { run == nil }
+
+    /// The block's name, once it is stored.
+    var key: BlockKey? { place?.key }
+
+    /// The bytes of the frozen run.
+    var content: Slice {
+        guard let run else { preconditionFailure("only a frozen block has content") }
+        return Slice(buffer: buffer, offset: Int(run.lowerBound - start), count: run.count)
+    }
+
+    /// The run was stored together with others.
+    func noteStored(_ place: Place) { self.place = place }
 
     /// Copies bytes in at a file offset; the buffer grows, to `capacityMax` at most.
     func store(_ bytes: UnsafeRawBufferPointer, at offset: UInt64, capacityMax: Int) {
@@ -66,19 +98,19 @@ final class DirtyBlock {
 
     /// Stores the frozen run. Callers share one put; after a failure the next call tries again.
     func put(through blocks: any BlockClient, slots: Slots) async throws(BlocksError) -> BlockKey {
-        if let key { return key }
-        guard let run else { preconditionFailure("only a frozen block is put") }
+        if let key, !mustPutAgain { return key }
         if isPutting {
             let result: Result<BlockKey, BlocksError> = await withUnsafeContinuation { waiters.append($0) }
             return try result.get()
         }
         isPutting = true
         await slots.take()
-        let content = Slice(buffer: buffer, offset: Int(run.lowerBound - start), count: run.count)
+        let content = place?.pack ?? content
         let result: Result<BlockKey, BlocksError>
         do {
             let stored = try await blocks.put(content)
-            key = stored
+            mustPutAgain = false
+            if place == nil { place = Place(key: stored, blockLength: content.count, blockOffset: 0, pack: nil) }
             result = .success(stored)
         } catch {
             result = .failure(error)
@@ -92,5 +124,5 @@ final class DirtyBlock {
     }
 
     /// The block was deleted behind the commit's back: it must be put again.
-    func forgetKey() { key = nil }
+    func putAgain() { mustPutAgain = true }
 }

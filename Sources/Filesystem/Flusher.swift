@@ -107,8 +107,8 @@ extension DistributedFilesystem {
         adopt(attributes, since: mark)
         table.recount(inode)
         for piece in layer.pieces.pieces {
-            guard case .memory(let block) = piece.source, let key = block.key, let run = block.run else { continue }
-            blockCache.insert(key, block.slice(run))
+            guard case .memory(let block) = piece.source, let place = block.place else { continue }
+            blockCache.insert(place.key, place.pack ?? block.content)
         }
     }
 
@@ -119,7 +119,7 @@ extension DistributedFilesystem {
             switch piece.source {
             case .memory(let block):
                 guard let key = block.key, missing.contains(key) else { continue }
-                block.forgetKey()
+                block.putAgain()
                 do { _ = try await block.put(through: blocks, slots: putSlots) } catch { throw Errno(error) }
             case .block(let key, let length, _):
                 guard missing.contains(key) else { continue }

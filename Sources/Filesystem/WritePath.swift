@@ -84,10 +84,16 @@ extension DistributedFilesystem {
             let dirty = dirtying(inode)
             let blockStart = position / blockSize * blockSize
             let partEnd = min(end, blockStart + blockSize)
-            let block = openBlock(dirty, at: position, blockStart: blockStart, count: Int(partEnd - position))
-            content.withBytes { bytes in
-                let part = UnsafeRawBufferPointer(rebasing: bytes[Int(position - offset)..<Int(partEnd - offset)])
-                block.store(part, at: position, capacityMax: Int(blockStart + blockSize - block.start))
+            let block: DirtyBlock
+            if content.offset == 0, content.count == options.blockSize, content.buffer.capacity == content.count, position == offset, position == blockStart {
+                // A whole block in a buffer of its own is not copied.
+                block = DirtyBlock(adopting: content.buffer, start: position, meter: meter)
+            } else {
+                block = openBlock(dirty, at: position, blockStart: blockStart, count: Int(partEnd - position))
+                content.withBytes { bytes in
+                    let part = UnsafeRawBufferPointer(rebasing: bytes[Int(position - offset)..<Int(partEnd - offset)])
+                    block.store(part, at: position, capacityMax: Int(blockStart + blockSize - block.start))
+                }
             }
             dirty.pending.write(
                 Piece(offset: position, length: partEnd - position, source: .memory(block)), over: inode.effectiveSize(size))

@@ -27,8 +27,10 @@ final class WorkQueue: @unchecked Sendable {
     func add(_ work: @escaping @Sendable () -> Void) {
         pthread_mutex_lock(mutex)
         pending.append(work)
-        if idle > 0 { pthread_cond_signal(condition) }
+        let mustWake = idle > 0
         pthread_mutex_unlock(mutex)
+        // After the unlock, so that the thread does not wake to wait for the mutex.
+        if mustWake { pthread_cond_signal(condition) }
     }
 
     /// Lets the threads end when the queue is empty.
