@@ -2,7 +2,7 @@ import Glibc
 
 /// A page-aligned block of memory from a `BufferPool`, returned to it when the last reference goes.
 ///
-/// Layout: `capacity` bytes, a power of two and at least 4096; the first `count` are content. The memory is not cleared
+/// Layout: `capacity` bytes, at least 4096 and one of the pool's classes; the first `count` are content. The memory is not cleared
 /// when it is taken from the pool.
 ///
 /// Sendable without checking: a buffer is filled by exactly one owner and only then shared, and whoever shares it no
@@ -31,7 +31,8 @@ package final class Buffer: @unchecked Sendable {
     package var slice: Slice { Slice(buffer: self, offset: 0, count: count) }
 }
 
-/// Free lists of page-aligned memory by power of two, 4 KiB to 8 MiB. Any thread.
+/// Free lists of page-aligned memory by class: the powers of two from 4 KiB to 8 MiB, and from 64 KiB on an eighth more than each, for a power of two with a
+/// header. Any thread.
 ///
 /// Sendable without checking: all mutable state is behind `lock`.
 package final class BufferPool: @unchecked Sendable {
@@ -40,6 +41,7 @@ package final class BufferPool: @unchecked Sendable {
 
     private static let smallestShift = 12
     private static let largestShift = 23
+    private static let smallestHeadedShift = 16
     private let lock = Lock()
     private var free: [[UnsafeMutableRawPointer]]
     private var retainedBytes = 0
@@ -48,13 +50,12 @@ package final class BufferPool: @unchecked Sendable {
     /// - Parameter retainedBytesMax: how much free memory the pool keeps; what comes back above it goes to the allocator.
     package init(retainedBytesMax: Int) {
         self.retainedBytesMax = retainedBytesMax
-        free = Array(repeating: [], count: Self.largestShift - Self.smallestShift + 1)
+        free = Array(repeating: [], count: 2 * (Self.largestShift - Self.smallestShift + 1))
     }
 
     /// A buffer that holds at least `capacity` bytes; `count` is 0. Requests above 8 MiB are not pooled.
     package func buffer(capacity: Int) -> Buffer {
-        let rounded = max(1 << Self.smallestShift, capacity.nextPowerOfTwo)
-        let index = rounded.trailingZeroBitCount - Self.smallestShift
+        let (rounded, index) = Self.memoryClass(capacity)
         if index < free.count {
             let recycled: UnsafeMutableRawPointer? = lock.withLock {
                 guard let base = free[index].popLast() else { return nil }
@@ -74,8 +75,17 @@ package final class BufferPool: @unchecked Sendable {
         return buffer
     }
 
+    /// The smallest class that holds `capacity` bytes, and the place of its free list; a place past the last one for none.
+    private static func memoryClass(_ capacity: Int) -> (capacity: Int, index: Int) {
+        let power = max(1 << smallestShift, capacity.nextPowerOfTwo)
+        let shift = power.trailingZeroBitCount
+        let half = power / 2
+        if shift > smallestHeadedShift, capacity <= half + half / 8 { return (half + half / 8, 2 * (shift - 1 - smallestShift) + 1) }
+        return (power, 2 * (shift - smallestShift))
+    }
+
     fileprivate func take(back base: UnsafeMutableRawPointer, capacity: Int) {
-        let index = capacity.trailingZeroBitCount - Self.smallestShift
+        let (_, index) = Self.memoryClass(capacity)
         let kept = lock.withLock {
             guard index < free.count, retainedBytes + capacity <= retainedBytesMax else { return false }
             free[index].append(base)

@@ -159,6 +159,13 @@ final class BlockCache {
         entry.older = nil
     }
 
+    /// Drops a block.
+    func remove(_ key: BlockKey) {
+        guard let entry = entries.removeValue(forKey: key) else { return }
+        bytes -= entry.charge
+        unlink(entry)
+    }
+
     /// Drops every block.
     func removeAll() {
         while let entry = oldest {

@@ -1,3 +1,4 @@
+import Digest
 import Glibc
 import Runtime
 
@@ -13,6 +14,8 @@ final class FileHandle {
     /// Bytes to read ahead; 0: not a sequential reader.
     var window = 0
     /// Up to where blocks were asked for ahead.
+    /// Blocks that a sequential reader has left behind lately, the oldest first: see `leaveBehind`.
+    var leftBehind: [BlockKey] = []
     var prefetched: UInt64 = 0
 
     init(inode: CachedInode, flags: Int32) {

@@ -106,6 +106,7 @@ extension DistributedFilesystem {
         }
         adopt(attributes, since: mark)
         table.recount(inode)
+        guard attributes.size <= Self.largeFile else { return }
         for piece in layer.pieces.pieces {
             guard case .memory(let block) = piece.source, let place = block.place else { continue }
             blockCache.insert(place.key, place.pack ?? block.content)

@@ -33,7 +33,21 @@ extension DistributedFilesystem {
         inode.kernelMayHold = true
         let isSequential = noteRead(file, offset: offset, count: count, size: size)
         if isSequential { prefetch(file, size: size) }
-        return try await fetch(fragments, of: inode, preferWhole: isSequential || size <= UInt64(options.blockSize))
+        let slices = try await fetch(fragments, of: inode, preferWhole: isSequential || size <= UInt64(options.blockSize))
+        if isSequential, size > Self.largeFile { leaveBehind(fragments, file) }
+        return slices
+    }
+
+    /// Files above this are not kept in the block cache by reading or writing them in order: the kernel's pages hold them, and memory that is used
+    /// again at once costs less than memory that is touched for the first time.
+    static let largeFile: UInt64 = 8 << 20
+
+    /// Lets go of blocks whose end a sequential reader has passed, a few blocks later because requests of the kernel overtake each other.
+    private func leaveBehind(_ fragments: [Fragment], _ file: FileHandle) {
+        for case .block(let key, let length, let offset, let count) in fragments where offset + count == length {
+            file.leftBehind.append(key)
+            if file.leftBehind.count > 8 { blockCache.remove(file.leftBehind.removeFirst()) }
+        }
     }
 
     // MARK: Fragments
