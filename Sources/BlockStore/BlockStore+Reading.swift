@@ -42,6 +42,14 @@ extension BlockStore {
         }
     }
 
+    /// Where the content of a block lies in a segment's file; nil if it is compressed, quarantined or not there. True only until the segment is compacted.
+    package func place(of key: BlockKey) throws(BlockStoreError) -> (path: String, offset: UInt64, length: Int)? {
+        guard let row = try row(key), !row.isBad, !row.isCompressed,
+            let place = journal.payloadPlace(at: row.position, headerCount: BlockHeader.count, payloadCount: row.storedCount)
+        else { return nil }
+        return (place.path, place.offset, row.length)
+    }
+
     /// Reads a whole block.
     package func get(_ key: BlockKey, verify: BlockVerification = .pages) async throws(BlockStoreError) -> Slice {
         guard let row = try row(key) else { throw BlockStoreError(.notFound, "no block \(key)") }

@@ -12,7 +12,7 @@ package import Wire
 package final class BlockService: Sendable {
     /// The requests that `handle` answers.
     package static let kinds: [RequestKind] = [
-        .blockPut, .blockReplicate, .blockGet, .blockProbe, .blockDelete, .blockList, .blockCheck, .blockPullFrom,
+        .blockPut, .blockReplicate, .blockGet, .blockProbe, .blockDelete, .blockList, .blockCheck, .blockPullFrom, .blockLocate,
     ]
 
     /// Bytes of puts this daemon coordinates, up to the moment when the last replica has answered. So a replica that hangs or lags holds at
@@ -96,6 +96,11 @@ package final class BlockService: Sendable {
             case .unavailable(let cause): throw TransportError(.unavailable, cause)
             case .failed(let failure): throw Self.transportError(failure)
             }
+        case .blockLocate:
+            let request: BlockKeysRequest = try decode(message)
+            guard request.keys.count == 1 else { throw TransportError(.malformed, "one block is located at a time") }
+            let place = try await serve { () throws(BlockFailure) in try await self.local.place(of: request.keys[0]) }
+            return Message(body: (place ?? BlockPlaceReply(path: "", offset: 0, length: 0)).encoded)
         default:
             throw TransportError(.malformed, "\(kind) is not a request about blocks")
         }

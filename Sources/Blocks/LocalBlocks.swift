@@ -14,6 +14,8 @@ package protocol LocalBlocks: AnyObject, Sendable {
     func get(_ key: BlockKey, range: Range<Int>?) async throws(BlockFailure) -> Slice
     /// The length of the block, from the index alone; nil if there is no copy or it is known to be bad.
     func length(of key: BlockKey) async throws(BlockFailure) -> Int?
+    /// Where the content lies in a file, uncompressed; nil where it does not, or there is no good copy.
+    func place(of key: BlockKey) async throws(BlockFailure) -> BlockPlaceReply?
     /// Up to `limit` blocks with keys above `after`, ascending, bad copies too; fewer only at the end.
     func list(after: BlockKey?, limit: Int) async throws(BlockFailure) -> [StoredBlock]
     /// Reads the whole block and checks it against its key. A copy found bad may be quarantined, and is bad ever after.

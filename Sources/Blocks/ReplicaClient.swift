@@ -12,12 +12,20 @@ package final class ReplicaClient: Sendable {
     private let requests: any RequestClient
     private let clock: any Clock
     private let workers: any Workers
+    private let segments: SegmentReader
+    /// Whether a daemon runs on this machine and its files can be read by this process; nobody's, unless set.
+    package var sharesDisk: (@LoopActor (NodeID) -> Bool)?
+    /// From this size on a block is read from the file: below, asking for the place costs as much as the bytes.
+    private static let segmentReadMin = 256 << 10
+    /// A daemon that does not tell a place in this time, in nanoseconds, is asked for the block like any other.
+    private static let locateTimeout = 250 * Nanoseconds.millisecond
 
     package init(requests: any RequestClient, health: PeerHealth, environment: Environment) {
         self.requests = requests
         self.health = health
         clock = environment.clock
         workers = environment.workers
+        segments = SegmentReader(disk: environment.disk)
     }
 
     /// Has `node` store a block on all its replicas.
@@ -37,7 +45,11 @@ package final class ReplicaClient: Sendable {
 
     /// Reads the whole block of `length` bytes (nil: of any length up to `blockSizeMax`) and checks it against its key. Bytes that do not
     /// match are refused as `.failed(.corrupt)`, and `node` is told to look at its copy.
-    package func get(_ key: BlockKey, length: Int?, from node: NodeID, timeout: UInt64) async throws(ReplicaError) -> Slice {
+    /// - Parameter likely: the length as far as the caller knows, which decides on the way the bytes take, not on what is right.
+    package func get(_ key: BlockKey, length: Int?, likely: Int = 0, from node: NodeID, timeout: UInt64) async throws(ReplicaError) -> Slice {
+        if max(likely, length ?? 0) >= Self.segmentReadMin, sharesDisk?(node) == true, let content = await readSegment(key, of: node) {
+            return content
+        }
         let content = try await fetch(BlockGetRequest(key: key), from: node, timeout: timeout)
         let isRightLength = length.map { $0 == content.count } ?? (content.count <= BlockLimits.blockSizeMax)
         guard isRightLength, await workers.run({ SHA256.key(of: content) }) == key else {
@@ -110,6 +122,16 @@ package final class ReplicaClient: Sendable {
     package func pull(_ key: BlockKey, to node: NodeID, from sources: [NodeID], timeout: UInt64) async throws(ReplicaError) {
         precondition(sources.count <= BlockPullRequest.sourcesMax)
         _ = try await call(node, .blockPullFrom, Message(body: BlockPullRequest(key: key, sources: sources).encoded), timeout: timeout)
+    }
+
+    /// Reads a block from the file of a daemon of this machine; nil where that does not give the right bytes.
+    private func readSegment(_ key: BlockKey, of node: NodeID) async -> Slice? {
+        do throws(ReplicaError) {
+            let reply = try await call(node, .blockLocate, Message(body: BlockKeysRequest(keys: [key]).encoded), timeout: Self.locateTimeout)
+            let place = try decode(reply, from: node, as: BlockPlaceReply.self)
+            guard let content = await segments.read(place) else { return nil }
+            return await workers.run { SHA256.key(of: content) } == key ? content : nil
+        } catch { return nil }
     }
 
     private func fetch(_ request: BlockGetRequest, from node: NodeID, timeout: UInt64) async throws(ReplicaError) -> Slice {

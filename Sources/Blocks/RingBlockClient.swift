@@ -98,7 +98,7 @@ package final class RingBlockClient: BlockClient {
                 }
             } latency: { self.rangeLatency.percentile95 } note: { self.rangeLatency.add($0) }
         }
-        let block = try await whole(key)
+        let block = try await whole(key, length: length)
         guard let part = block.part(offset: offset, count: count) else {
             throw BlocksError(.invalid, "block \(key) has \(block.count) bytes, not \(length)")
         }
@@ -106,7 +106,7 @@ package final class RingBlockClient: BlockClient {
     }
 
     /// Reads a whole block once, however many ask for it meanwhile.
-    private func whole(_ key: BlockKey) async throws(BlocksError) -> Slice {
+    private func whole(_ key: BlockKey, length: Int) async throws(BlocksError) -> Slice {
         if flights[key] != nil {
             let result = await withUnsafeContinuation { flights[key, default: []].append($0) }
             return try result.get()
@@ -118,7 +118,7 @@ package final class RingBlockClient: BlockClient {
             result = .success(
                 try await read(key) { [replicas, configuration] node in
                     do throws(ReplicaError) {
-                        return .success(try await replicas.get(key, length: nil, from: node, timeout: configuration.getTimeout))
+                        return .success(try await replicas.get(key, length: nil, likely: length, from: node, timeout: configuration.getTimeout))
                     } catch {
                         return .failure(error)
                     }

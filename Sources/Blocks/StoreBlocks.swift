@@ -27,6 +27,15 @@ package final class StoreBlocks: LocalBlocks {
         do throws(BlockStoreError) { return try store.length(of: key) } catch { throw Self.failure(error) }
     }
 
+    package func place(of key: BlockKey) async throws(BlockFailure) -> BlockPlaceReply? {
+        do throws(BlockStoreError) {
+            guard let place = try store.place(of: key) else { return nil }
+            return BlockPlaceReply(path: place.path, offset: place.offset, length: UInt32(place.length))
+        } catch {
+            throw Self.failure(error)
+        }
+    }
+
     package func list(after: BlockKey?, limit: Int) async throws(BlockFailure) -> [StoredBlock] {
         do throws(BlockStoreError) {
             return try store.list(after: after, limit: limit).map {

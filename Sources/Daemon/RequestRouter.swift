@@ -19,7 +19,7 @@ final class RequestRouter {
         case .raft, .raftSnapshot, .metadataSessionOpen, .metadataSessionRenew, .metadataSessionClose, .metadataQuery, .metadataCommand, .metadataLease,
             .metadataScan:
             return try await daemon.metadata.handle(kind, message, channel)
-        case .blockPut, .blockReplicate, .blockGet, .blockProbe, .blockDelete, .blockList, .blockCheck, .blockPullFrom:
+        case .blockPut, .blockReplicate, .blockGet, .blockProbe, .blockDelete, .blockList, .blockCheck, .blockPullFrom, .blockLocate:
             return try await daemon.blocks.handle(kind, message)
         case .probe: return try await daemon.membership.handle(message)
         case .status: return Message(body: await daemon.status().encoded)

@@ -74,6 +74,12 @@ extension Journal {
         return (header, result)
     }
 
+    /// The file of a record's segment and where in it the record's payload begins; nil if there is no such segment.
+    package func payloadPlace(at position: JournalPosition, headerCount: Int, payloadCount: Int) -> (path: String, offset: UInt64)? {
+        guard let segment = byNumber[position.segment] else { return nil }
+        return (segment.path, position.offset + UInt64(RecordHead.count + headerCount + JournalPayload.pages(of: payloadCount) * 4))
+    }
+
     /// The record that begins at `position`, read and checked; nil at the end of its segment.
     package func record(at position: JournalPosition) async throws(JournalError) -> JournalRecord? {
         let segment = try find(position)

@@ -24,6 +24,8 @@ package enum RequestKind: UInt16, CaseIterable, Sendable {
     case blockList = 37
     case blockCheck = 38
     case blockPullFrom = 39
+    /// Where a block lies on disk, for a client of the same machine.
+    case blockLocate = 40
     // Membership and cluster
     case probe = 48
     case status = 49
@@ -37,7 +39,7 @@ package enum RequestKind: UInt16, CaseIterable, Sendable {
         case .metadataRecall, .probe: [.node]
         case .metadataSessionOpen, .metadataSessionRenew, .metadataSessionClose, .metadataQuery, .metadataCommand, .metadataLease:
             [.mount, .administrator, .node]
-        case .blockPut, .blockGet, .blockProbe: [.mount, .administrator, .node]
+        case .blockPut, .blockGet, .blockProbe, .blockLocate: [.mount, .administrator, .node]
         case .status: [.mount, .administrator, .node]
         case .blockList, .blockCheck, .blockPullFrom, .metadataScan: [.administrator, .node]
         case .join: [.anonymous]

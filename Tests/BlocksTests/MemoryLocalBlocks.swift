@@ -42,6 +42,8 @@ final class MemoryLocalBlocks: LocalBlocks {
 
     func length(of key: BlockKey) async throws(BlockFailure) -> Int? { blocks[key]?.count }
 
+    func place(of key: BlockKey) async throws(BlockFailure) -> BlockPlaceReply? { nil }
+
     func list(after: BlockKey?, limit: Int) async throws(BlockFailure) -> [StoredBlock] {
         blocks.keys.sorted().filter { key in after.map { key > $0 } ?? true }.prefix(limit)
             .map { StoredBlock(key: $0, length: UInt32(blocks[$0]?.count ?? 0), isBad: rotten.contains($0)) }

@@ -52,6 +52,8 @@ final class ClientStack: Sendable {
             handler: { kind, message, channel throws(TransportError) in try await router.handle(kind, message, channel) }, log: log.named("transport"))
         connections = Connections(environment: environment, addresses: AddressBook(), settings: channelSettings)
         replicas = ReplicaClient(requests: connections, health: PeerHealth(clock: environment.clock), environment: environment)
+        let layouts = self.layouts
+        replicas.sharesDisk = { node in layouts.current.layout.member(node)?.address.machine == machine }
         var options = BlockClientConfiguration(ownNode: newest.current.members.first { $0.node == directory.node }?.node)
         options.deadline = UInt64(settings.configuration.deadlineSeconds) * Nanoseconds.second
         blocks = RingBlockClient(layouts: layouts, replicas: replicas, environment: environment, configuration: options, log: log.named("blocks"))
