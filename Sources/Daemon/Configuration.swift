@@ -39,7 +39,7 @@ package struct Configuration: Equatable, Sendable {
             number += 1
             let content = line.prefix { $0 != "#" }.trimmed
             if content.isEmpty { continue }
-            let parts = content.split(separator: "=", maxSplits: 1)
+            let parts = content.split(separator: "=", maxSplits: 1, omittingEmptySubsequences: false)
             guard parts.count == 2 else { throw DaemonError(.usage, "\(path) line \(number): expected `key = value`") }
             try set(String(parts[0].trimmed), String(parts[1].trimmed), source: "\(path) line \(number)")
         }
