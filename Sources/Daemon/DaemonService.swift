@@ -89,7 +89,8 @@ package final class DaemonService {
     ) async throws(DaemonError) -> BlockStore {
         var options = BlockStoreOptions(cluster: directory.cluster, node: directory.node)
         options.reserveBytes = UInt64(configuration.reserveMebibytes) << 20
-        do throws(DaemonError) { try LocalFile.makeDirectory(directory.path + "/blocks/segments") } catch { throw error }
+        try LocalFile.makeDirectory(directory.path + "/blocks/segments")
+        options.segmentBytes = segmentBytes(of: 256 << 20, on: directory, atLeast: 8 << 20)
         do throws(StoreError) {
             let index = try RocksStore(directory: directory.path + "/blocks/index")
             do throws(BlockStoreError) {
@@ -99,10 +100,19 @@ package final class DaemonService {
         } catch { throw DaemonError(.dataDirectory, "the block store cannot be opened: \(error.cause)") }
     }
 
+    /// Segments are reserved whole, so on a small disk they are smaller: at most a 64th of it.
+    private static func segmentBytes(of usual: UInt64, on directory: DataDirectory, atLeast least: UInt64) -> UInt64 {
+        var space = statvfs()
+        guard statvfs(directory.path, &space) == 0 else { return usual }
+        let total = UInt64(space.f_blocks) * UInt64(space.f_frsize)
+        return max(least, min(usual, total / 64))
+    }
+
     private static func startMetadata(
         _ directory: DataDirectory, _ environment: Environment, _ connections: Connections, _ blocks: BlockService, _ log: Log
     ) async throws(DaemonError) -> MetadataServer {
-        let options = MetadataOptions(cluster: directory.cluster, node: directory.node, logDirectory: directory.path + "/raft")
+        var options = MetadataOptions(cluster: directory.cluster, node: directory.node, logDirectory: directory.path + "/raft")
+        options.logSegmentBytes = segmentBytes(of: options.logSegmentBytes, on: directory, atLeast: 2 << 20)
         let isFounding = LocalFile.exists(directory.foundingPath)
         do throws(MetadataServerError) {
             let server = try await MetadataServer.start(
