@@ -69,7 +69,7 @@ enum VerifyCommand {
             Terminal.print("clean")
             return
         }
-        Terminal.print("\(report.findings.count) problems left")
+        Terminal.print(report.findings.count == 1 ? "1 problem left" : "\(report.findings.count) problems left")
         if report.findings.contains(where: \.isRepairable) {
             Terminal.print("to repair: dhtfs verify --data \(dataPath)\(isDeep ? " --deep" : "") --repair\(path.map { " " + $0 } ?? "")")
         }
