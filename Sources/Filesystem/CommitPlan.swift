@@ -163,13 +163,14 @@ extension DistributedFilesystem {
         var lower = run.lowerBound / blockSize * blockSize
         if lower < run.lowerBound, let before = layer.pieces.lastEnd(atOrBefore: run.lowerBound) { lower = max(lower, before) }
         guard lower < run.lowerBound, layer.cut >= run.lowerBound, map.isKnown(lower..<run.lowerBound) else { return run.lowerBound }
-        let isAppend = run.lowerBound >= storedSize
+        // Elsewhere joining would read whole blocks to save an extent.
+        guard run.lowerBound >= storedSize else { return run.lowerBound }
         let fillsBlock = run.upperBound % blockSize == 0
         var start = run.lowerBound
         for extent in map.extents(in: lower..<run.lowerBound).reversed() {
             guard extent.end == start else { break }
             let isSmall = UInt64(extent.length) <= max(Self.smallExtent, 2 * (run.upperBound - start))
-            guard isAppend && fillsBlock || isSmall else { break }
+            guard fillsBlock || isSmall else { break }
             start = extent.offset
         }
         return start

@@ -5,7 +5,7 @@ package struct FilesystemOptions: Sendable {
     /// Bytes of a full block; a power of two, 64 KiB ... `Limits.blockBytes`. Of the filesystem, the same at all mounts.
     package var blockSize = 1 << 20
     /// Extents of a region (`Limits.regionBytes`) above which blocks of it are rewritten whole.
-    package var extentsPerRegion = 512
+    package var extentsPerRegion = 2048
     /// Bytes of block content in memory, clean and dirty together.
     package var cacheBytes = 256 << 20
     /// Bytes of data not yet committed; writers wait above it. Part of `cacheBytes`.
