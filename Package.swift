@@ -117,8 +117,8 @@ let package = Package(
         tests(
             "VerificationTests",
             [
-                "Bytes", "Model", "Digest", "OrderedStore", "Runtime", "Telemetry", "Ring", "Namespace", "Metadata", "Blocks", "Verification",
-                "TestSupport",
+                "Bytes", "Model", "Digest", "OrderedStore", "Runtime", "Telemetry", "Wire", "Ring", "Transport", "Namespace", "Metadata",
+                "Blocks", "Verification", "TestSupport",
             ]),
         tests("FuseMountTests", ["Bytes", "Model", "Runtime", "Telemetry", "Namespace", "Filesystem", "CFuse", "FuseMount"]),
         tests("DaemonTests", ["Bytes", "Model", "Runtime", "Credentials", "Daemon"]),

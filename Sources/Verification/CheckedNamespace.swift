@@ -15,6 +15,9 @@ struct CheckedNamespace {
     let store: MemoryStore
     /// Every block that a file refers to: its length, and the uses, at most `Finding.pathsMax`.
     private(set) var references: [BlockKey: (length: UInt32, uses: [Use])] = [:]
+    /// Inodes with extents that cannot be decoded, so that their blocks are not known.
+    private(set) var unreadable: Set<InodeID> = []
+    /// How many inodes are checked: the selected ones.
     private(set) var inodes: UInt64 = 0
 
     /// - Parameter selected: only these inodes' blocks; nil for all.
@@ -26,20 +29,31 @@ struct CheckedNamespace {
             count += 1
             return true
         }
-        inodes = count
+        inodes = selected.map { UInt64($0.count) } ?? count
         var found: [BlockKey: (length: UInt32, uses: [Use])] = [:]
-        try rows.forEachReference { inode, extent in
+        var damaged: Set<InodeID> = []
+        try rows.forEach(from: Table.extents.prefix, to: Table.extents.end) { key, value throws(StoreError) in
+            // Table, inode (8 bytes), region (4 bytes), both big-endian.
+            guard key.count == 13 else { return true }
+            let inode = InodeID(rawValue: key[1..<9].reduce(0) { $0 << 8 | UInt64($1) })
             if let selected, !selected.contains(inode) { return true }
-            let use = Use(inode: inode, offset: extent.offset)
-            found[extent.key, default: (extent.blockLength, [])].uses.append(use)
-            if found[extent.key]?.uses.count ?? 0 > Finding.pathsMax { found[extent.key]?.uses.removeLast() }
+            guard let row = try? ExtentRow(decoding: value, region: key[9..<13].reduce(0) { $0 << 8 | UInt32($1) }) else {
+                damaged.insert(inode)
+                return true
+            }
+            for extent in row.extents {
+                let use = Use(inode: inode, offset: extent.offset)
+                found[extent.key, default: (extent.blockLength, [])].uses.append(use)
+                if found[extent.key]?.uses.count ?? 0 > Finding.pathsMax { found[extent.key]?.uses.removeLast() }
+            }
             return true
         }
+        unreadable = damaged
         references = found
     }
 
     /// Whether the namespace knows the block in any state, so that a copy of it is no leftover.
-    func knows(_ block: BlockKey) throws(StoreError) -> Bool { try Rows(store).reference(block) != nil }
+    func knows(_ block: BlockKey) -> Bool { store.get(RowKey.reference(block)) != nil }
 
     /// The paths of inodes, found in one pass over the entries.
     func paths(of inodes: Set<InodeID>) throws(StoreError) -> [InodeID: String] {
@@ -58,7 +72,7 @@ struct CheckedNamespace {
         }
         var paths: [InodeID: String] = [:]
         for (inode, place) in places {
-            guard let directory = try rows.inode(place.parent), let way = try? rows.path(of: directory) else { continue }
+            guard let directory = try? rows.inode(place.parent), let way = try? rows.path(of: directory) else { continue }
             let names = way.names.reversed().map(\.text) + [place.name.text]
             paths[inode] = "/" + names.joined(separator: "/")
         }
