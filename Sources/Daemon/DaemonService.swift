@@ -158,6 +158,7 @@ package final class DaemonService {
         metadata.onRecordsChanged = { [weak self] keys in
             if keys.contains(ClusterRecord.layout) { self?.adoptLocalLayout() }
         }
+        metadata.hasEnded = { Self.hasEnded($0) }
         adoptLocalLayout()
         blocks.start()
         membership.start()
@@ -171,6 +172,13 @@ package final class DaemonService {
         log.info("serving", ["node": "\(directory.node)", "cluster": "\(directory.cluster)", "listen": "\(configuration.listen)"])
         keepUp()
         scheduleUpkeep()
+    }
+
+    /// A process of this machine, known by its number from the Unix socket's credentials, that is there no more. One whose number was given to another
+    /// process meanwhile counts as living.
+    private static func hasEnded(_ peer: Peer) -> Bool {
+        guard peer.label.hasPrefix("unix:"), let process = pid_t(peer.label.dropFirst(5)), process > 0 else { return false }
+        return kill(process, 0) != 0 && errno == ESRCH
     }
 
     /// Stops in order.

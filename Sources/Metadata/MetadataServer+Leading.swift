@@ -4,6 +4,7 @@ import Namespace
 import OrderedStore
 import Runtime
 import Telemetry
+import Transport
 
 // Coming into office and leaving it.
 extension MetadataServer {
@@ -66,6 +67,12 @@ extension MetadataServer {
         guard leadership.phase == .serving else { return }
         for session in sessions.values where !session.isFenced && now >= session.lastSeen + options.sessionTimeToLive {
             log.warning("a session was not heard of in time and ends", ["session": session.id.description])
+            fence(session)
+        }
+        guard let hasEnded else { return }
+        for session in sessions.values where !session.isFenced {
+            guard let channel = session.channel, !channel.isOpen, hasEnded(channel.peer) else { continue }
+            log.info("the process of a session has ended, and so does the session", ["session": session.id.description, "peer": channel.peer.label])
             fence(session)
         }
     }

@@ -1,6 +1,6 @@
 import Consensus
 package import Digest
-import Model
+package import Model
 import Namespace
 import OrderedStore
 package import Runtime
@@ -74,6 +74,9 @@ package final class MetadataServer {
 
     /// Called when an applied command may have changed cluster records: their keys.
     package var onRecordsChanged: (@LoopActor ([String]) -> Void)?
+    /// Whether the process at the other end of a channel that has ended is known to be gone for good, so that nobody uses its leases any more. Nothing
+    /// else may be answered with true: a process that is only cut off goes on using them until its time to live is over.
+    package var hasEnded: (@LoopActor (Peer) -> Bool)?
     /// Called once when the disk or the state failed; the server votes no more.
     package var onFailure: (@LoopActor (String) -> Void)?
 
