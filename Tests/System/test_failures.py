@@ -3,6 +3,7 @@
 import contextlib
 import hashlib
 import os
+import signal
 import subprocess
 import threading
 
@@ -212,4 +213,31 @@ def test_lost_copies_are_found_and_mended():
         check(len(report["findings"]) == 10, f"{len(report['findings'])} findings, expected 10")
         check(all(finding["problem"] == "missing" for finding in report["findings"]), f"{report['findings'][:2]}")
         cluster.verify("--repair", code=1)
+        cluster.verify("--deep")
+
+
+def test_frozen_daemons_do_not_stop_the_others():
+    """A daemon that is frozen, the leader included, delays but fails nothing; thawed, it is up to date again."""
+    with Cluster() as cluster:
+        content = {}
+        for round_number in range(2):
+            leader = cluster.leader()
+            for victim in (leader, leader % 3 + 1):
+                process = cluster.pid(victim)
+                os.kill(process, signal.SIGSTOP)
+                try:
+                    path = f"{cluster.mount}/r{round_number}-{victim}"
+                    content[path] = os.urandom(2 * MEBIBYTE + 5)
+                    with open(path, "wb") as file:
+                        file.write(content[path])
+                        file.flush()
+                        os.fsync(file.fileno())
+                    for name, expected in content.items():
+                        check(open(name, "rb").read() == expected, f"{name} differs while node {victim} is frozen")
+                finally:
+                    os.kill(process, signal.SIGCONT)
+                cluster.wait_until_whole()
+        drop_caches()
+        for name, expected in content.items():
+            check(open(name, "rb").read() == expected, f"{name} differs at the end")
         cluster.verify("--deep")
