@@ -33,11 +33,12 @@ final class BlockCache {
     private var fetching: [BlockKey: [UnsafeContinuation<Fetched, Never>]] = [:]
     /// Bytes being fetched.
     private(set) var fetchingBytes = 0
-    /// How often blocks were read in part not long ago; a ring bounds them. A whole block costs about as much as so many small parts.
+    /// How often blocks were read in part not long ago; a ring bounds them. Small parts of a block are read alone so often before the whole is
+    /// fetched: for reads all over a large file a whole block for each would cost more than it saves.
     private var partial: [BlockKey?] = Array(repeating: nil, count: 1024)
     private var partialNext = 0
     private var partialCounts: [BlockKey: Int] = [:]
-    private static let partsMax = 8
+    private static let partsMax = 24
     /// Gets that went out, for tests and counters.
     private(set) var wholeGets = 0
     private(set) var partGets = 0
