@@ -30,8 +30,8 @@ extension BlockStore {
     }
 
     private func store(_ key: BlockKey, _ content: Slice) async -> Result<Void, BlockStoreError> {
-        await gate.enter(content.count)
-        defer { gate.leave(content.count) }
+        await gate.acquire(content.count)
+        defer { gate.release(content.count) }
         let codec = codec
         guard let prepared = await environment.workers.run({ codec.prepare(key, content) }) else {
             mismatches += 1

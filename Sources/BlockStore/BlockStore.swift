@@ -42,7 +42,7 @@ package final class BlockStore: Sendable {
         self.log = log
         self.journal = journal
         self.index = index
-        gate = ByteGate(bytesMax: options.putBytesMax)
+        gate = ByteGate(limit: options.putBytesMax)
     }
 
     /// Opens the store in `directory`, which is created if missing.

@@ -206,11 +206,7 @@ package final class DaemonService {
 
     /// A layout is known: learn the addresses, and remember them for the next start.
     private func follow(_ rings: RingHistory) {
-        var addresses: [NodeID: NodeAddress] = [:]
-        for layout in rings.layouts.earlier.reversed() + [rings.layouts.current] {
-            for member in layout.members { addresses[member.node] = member.address }
-        }
-        connections.addresses.replaceAll(addresses)
+        connections.addresses.replaceAll(rings.layouts.addresses)
         client.nodes = connections.addresses.nodes
         do throws(DaemonError) { try ClusterView.write(rings.layouts, directory.viewPath) } catch { log.warning("\(error)") }
     }

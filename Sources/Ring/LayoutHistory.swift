@@ -1,4 +1,5 @@
 package import Bytes
+package import Model
 
 /// The present layout and the ones before it, in which blocks that have not moved yet can still be found.
 package struct LayoutHistory: Hashable, Sendable, ByteCodable {
@@ -24,6 +25,15 @@ package struct LayoutHistory: Hashable, Sendable, ByteCodable {
         if !current.members.isEmpty { earlier.insert(current, at: 0) }
         if earlier.count > Self.earlierMax { earlier.removeLast(earlier.count - Self.earlierMax) }
         current = layout
+    }
+
+    /// Where every daemon of any of these layouts is, by the newest one that has it.
+    package var addresses: [NodeID: NodeAddress] {
+        var addresses: [NodeID: NodeAddress] = [:]
+        for layout in earlier.reversed() + [current] {
+            for member in layout.members { addresses[member.node] = member.address }
+        }
+        return addresses
     }
 
     /// Forgets the earlier layouts: every block has arrived where the current one places it.

@@ -61,11 +61,7 @@ final class ClientStack: Sendable {
     }
 
     private func follow(_ rings: RingHistory) {
-        var addresses: [NodeID: NodeAddress] = [:]
-        for layout in rings.layouts.earlier.reversed() + [rings.layouts.current] {
-            for member in layout.members { addresses[member.node] = member.address }
-        }
-        connections.addresses.replaceAll(addresses)
+        connections.addresses.replaceAll(rings.layouts.addresses)
     }
 
     /// Opens a session with the metadata service and learns the present layout.

@@ -1,23 +1,21 @@
-import Runtime
-
 /// Bounds how many bytes are under way. Whoever would go over the bound waits, first come first served.
 @LoopActor
-final class ByteGate {
+package final class ByteGate {
     private struct Waiter {
         var count: Int
         var continuation: UnsafeContinuation<Void, Never>
     }
 
     private let limit: Int
-    private(set) var used = 0
+    package private(set) var used = 0
     private var waiters: [Waiter] = []
     /// Waiters before this index have gone through.
     private var first = 0
 
-    init(limit: Int) { self.limit = limit }
+    package init(limit: Int) { self.limit = limit }
 
     /// Returns when `count` bytes fit. More than the limit goes through alone.
-    func acquire(_ count: Int) async {
+    package func acquire(_ count: Int) async {
         if first == waiters.count, fits(count) {
             used += count
             return
@@ -25,7 +23,7 @@ final class ByteGate {
         await withUnsafeContinuation { waiters.append(Waiter(count: count, continuation: $0)) }
     }
 
-    func release(_ count: Int) {
+    package func release(_ count: Int) {
         used -= count
         while first < waiters.count, fits(waiters[first].count) {
             let waiter = waiters[first]
