@@ -81,7 +81,7 @@ let package = Package(
             "Daemon",
             [
                 "Bytes", "Model", "Digest", "Runtime", "Telemetry", "Credentials", "Wire", "Ring", "Membership", "Consensus", "Namespace",
-                "OrderedStore", "RocksStore", "Journal", "BlockStore", "Transport", "Metadata", "Blocks", "CPosix",
+                "OrderedStore", "RocksStore", "Journal", "BlockStore", "Transport", "Metadata", "Blocks", "Filesystem", "CPosix",
             ]),
         .executableTarget(
             name: "dhtfs",

@@ -25,11 +25,11 @@ enum VerifyCommand {
 
     @LoopActor private static func run(_ arguments: Arguments) async throws(DaemonError) -> Int32 {
         let client = try ClientStack(try Settings(arguments))
-        let layouts = try await client.currentLayouts()
+        let layouts = try await client.services.currentLayouts()
         let display = VerifyDisplay()
         let source = NamespaceCopy(client)
         let checker = Checker(
-            rings: RingHistory(layouts), replicas: client.replicas, clock: client.environment.clock,
+            rings: RingHistory(layouts), replicas: client.services.replicas, clock: client.services.environment.clock,
             rows: { progress throws(VerificationError) in try await source.copy(progress) }, progress: { display.show($0) })
         var options = Checker.Options()
         options.isDeep = arguments.isOn("--deep")
@@ -127,7 +127,7 @@ private final class VerifyDisplay: Sendable {
 private final class NamespaceCopy: Sendable {
     private let client: LeaderMetadataClient
 
-    init(_ client: ClientStack) { self.client = client.metadataClient(name: "verify", hasSession: false) }
+    init(_ client: ClientStack) { self.client = client.services.metadataClient(name: "verify", hasSession: false) }
 
     func copy(_ progress: @LoopActor (UInt64) -> Void) async throws(VerificationError) -> (store: MemoryStore, appliedIndex: UInt64) {
         let store = MemoryStore()
