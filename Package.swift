@@ -124,6 +124,14 @@ let package = Package(
         tests("DaemonTests", ["Bytes", "Model", "Runtime", "Credentials", "Daemon"]),
         tests("TidyTests", []),
         .target(
+            name: "Simulation",
+            dependencies: [
+                "Bytes", "Model", "Digest", "OrderedStore", "Runtime", "Telemetry", "Wire", "Ring", "Membership", "Consensus", "Namespace", "Journal",
+                "BlockStore", "Transport", "Metadata", "Blocks", "Filesystem", "Verification", "Daemon", "TestSupport",
+            ], path: "Tests/Simulation", swiftSettings: strict),
+        .executableTarget(
+            name: "dhtfs-simulate", dependencies: ["Simulation", "Bytes", "Model", "Runtime", "Telemetry", "Namespace", "Filesystem", "TestSupport"], path: "Tests/SimulationProgram", swiftSettings: strict),
+        .target(
             name: "TestSupport", dependencies: ["Bytes", "Model", "OrderedStore", "Runtime", "Telemetry"], path: "Tests/TestSupport",
             swiftSettings: strict),
     ]
