@@ -34,6 +34,18 @@ package final class SimulatedMachine: Sendable {
         NodeAddress(host: name, port: 7070, machine: name, socketPath: "/var/lib/dhtfs/\(name)/socket")
     }
 
+    /// Somebody removed the directory of the blocks.
+    func loseBlocks() {
+        stores.loseBlocks()
+        disk.remove(below: "/var/lib/dhtfs/blocks")
+    }
+
+    /// Somebody removed the directories of the metadata.
+    func loseMetadata() {
+        stores.loseMetadata()
+        disk.remove(below: "/var/lib/dhtfs/raft")
+    }
+
     func isPowered(_ name: String) -> Bool { world.isPowered(name) }
 
     /// The outside of a new process on this machine.
