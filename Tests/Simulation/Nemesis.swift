@@ -1,6 +1,7 @@
-package import Model
-import Runtime
-import TestSupport
+import Daemon
+import Metadata
+package import Runtime
+package import TestSupport
 
 /// Carries out a fault script, and ends every fault. Faults of one machine may overlap: it is up again when the last one that keeps it down has ended.
 @LoopActor
@@ -110,12 +111,12 @@ package final class Nemesis {
         case .failingSync(let number): return failSync(number)
         case .rotBlocks(let number, let bits):
             hasDestroyed = true
-            for _ in 0..<bits { rot(machine(number), "/blocks/segments/") }
+            machine(number).disk.rot(bits: bits, random: random) { $0.contains("/blocks/segments/") }
             return nil
         case .rotLog(let number):
             hasDestroyed = true
             let end = kill([number])
-            rot(machine(number), "/raft/")
+            machine(number).disk.rot(bits: 1, random: random) { $0.contains("/raft/") }
             return end
         case .wipeBlocks(let number):
             hasDestroyed = true
@@ -259,17 +260,17 @@ package final class Nemesis {
 
     private func slowDisk(_ number: Int, _ factor: Int) -> @LoopActor () -> Void {
         slowDisks[number - 1] += 1
-        machine(number).speed.slowness = UInt64(factor)
+        machine(number).disk.latency?.slowdown = Double(factor)
         return {
             self.slowDisks[number - 1] -= 1
-            if self.slowDisks[number - 1] == 0 { self.machine(number).speed.slowness = 1 }
+            if self.slowDisks[number - 1] == 0 { self.machine(number).disk.latency?.slowdown = 1 }
         }
     }
 
     private func fillDisk(_ number: Int, _ room: Int) -> @LoopActor () -> Void {
         full[number - 1] += 1
         let disk = machine(number).disk
-        disk.capacity = disk.used + UInt64(room)
+        disk.capacity = UInt64(disk.usedBytes + room)
         return {
             self.full[number - 1] -= 1
             if self.full[number - 1] == 0 { disk.capacity = 1 << 40 }
@@ -317,16 +318,6 @@ package final class Nemesis {
         world.start(machine(number))
     }
 
-    private func rot(_ machine: SimulatedMachine, _ part: String) {
-        let files = machine.disk.files.filter { $0.contains(part) }
-        guard !files.isEmpty else { return }
-        machine.disk.corrupt(files[random.below(files.count)]) { bytes in
-            // Preallocated space that was never written holds nothing that could rot.
-            guard let last = bytes.lastIndex(where: { $0 != 0 }) else { return }
-            bytes[random.below(last + 1)] ^= 1 << UInt8(random.below(8))
-        }
-    }
-
     // MARK: The end
 
     /// Ends everything that has not ended: links, disks, processes.
@@ -336,7 +327,7 @@ package final class Nemesis {
         cuts = [:]
         slowLinks = [:]
         for (index, machine) in world.machines.enumerated() {
-            machine.speed.slowness = 1
+            machine.disk.latency?.slowdown = 1
             machine.disk.capacity = 1 << 40
             machine.disk.fault = nil
             machine.daemon?.process.thaw()

@@ -26,7 +26,7 @@ package final class ProcessClock: Clock {
 /// A timer that can still be taken back while its process is frozen.
 @LoopActor
 private final class ProcessTimer: TimerHandle {
-    var entry: TimerHeap.Entry?
+    var entry: (any TimerHandle)?
     private var body: (@LoopActor () -> Void)?
 
     init(_ body: @escaping @LoopActor () -> Void) { self.body = body }

@@ -9,8 +9,7 @@ package final class SimulatedMachine: Sendable {
     package let name: String
     package let node: NodeID
     package let time: MachineTime
-    package var disk = MemoryDisk()
-    package var speed = DiskSpeed()
+    package let disk: MemoryDisk
     let stores = SimulatedStores()
     /// The newest layout that its daemon knew: a file that is replaced whole and synced.
     package var view: LayoutHistory
@@ -26,6 +25,8 @@ package final class SimulatedMachine: Sendable {
         self.time = time
         self.view = view
         self.isFounding = isFounding
+        disk = MemoryDisk(clock: world.time, random: SeededRandom(seed: world.random.next()))
+        disk.latency = .solidState
     }
 
     package var address: NodeAddress { Self.address(name) }
@@ -37,13 +38,13 @@ package final class SimulatedMachine: Sendable {
     /// Somebody removed the directory of the blocks.
     func loseBlocks() {
         stores.loseBlocks()
-        disk.remove(below: "/var/lib/dhtfs/blocks")
+        disk.wipe("/var/lib/dhtfs/blocks")
     }
 
     /// Somebody removed the directories of the metadata.
     func loseMetadata() {
         stores.loseMetadata()
-        disk.remove(below: "/var/lib/dhtfs/raft")
+        disk.wipe("/var/lib/dhtfs/raft")
     }
 
     func isPowered(_ name: String) -> Bool { world.isPowered(name) }
@@ -54,8 +55,7 @@ package final class SimulatedMachine: Sendable {
         return Environment(
             clock: ProcessClock(world.time, process, time), random: random,
             network: world.network.attach(process, machine: self, identity: identity),
-            disk: ProcessDisk(disk, time: world.time, process: process, random: random, speed: { [weak self] in self?.speed ?? DiskSpeed() }),
-            workers: ProcessWorkers(process))
+            disk: disk.process(for: process), workers: ProcessWorkers(process))
     }
 }
 
@@ -70,5 +70,15 @@ private final class ProcessWorkers: Workers {
         let result = work()
         await withUnsafeContinuation { (continuation: UnsafeContinuation<Void, Never>) in process.deliver { continuation.resume() } }
         return result
+    }
+}
+
+extension MemoryDisk {
+    /// The disk as one process has it.
+    fileprivate func process(for process: SimulatedProcess) -> MemoryDiskProcess {
+        let view = self.process()
+        process.onStop { isFrozen in isFrozen ? view.freeze() : view.thaw() }
+        process.onDeath { view.kill(random: self.random) }
+        return view
     }
 }

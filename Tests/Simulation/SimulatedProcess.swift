@@ -12,6 +12,7 @@ package final class SimulatedProcess: Sendable {
     package private(set) var state = State.running
     private var held: [@LoopActor () -> Void] = []
     private var deathHandlers: [@LoopActor () -> Void] = []
+    private var stopHandlers: [@LoopActor (_ isFrozen: Bool) -> Void] = []
 
     package init(name: String) { self.name = name }
 
@@ -26,7 +27,11 @@ package final class SimulatedProcess: Sendable {
         }
     }
 
-    package func freeze() { if state == .running { state = .frozen } }
+    package func freeze() {
+        guard state == .running else { return }
+        state = .frozen
+        for handler in stopHandlers { handler(true) }
+    }
 
     package func thaw() {
         guard state == .frozen else { return }
@@ -34,6 +39,7 @@ package final class SimulatedProcess: Sendable {
         let calls = held
         held = []
         for call in calls { deliver(call) }
+        for handler in stopHandlers { handler(false) }
     }
 
     /// Ends the process. Its tasks stay where they are for ever.
@@ -41,6 +47,7 @@ package final class SimulatedProcess: Sendable {
         guard state != .dead else { return }
         state = .dead
         held = []
+        stopHandlers = []
         let handlers = deathHandlers
         deathHandlers = []
         for handler in handlers { handler() }
@@ -48,4 +55,7 @@ package final class SimulatedProcess: Sendable {
 
     /// For what the kernel does when a process ends.
     package func onDeath(_ body: @escaping @LoopActor () -> Void) { deathHandlers.append(body) }
+
+    /// For what holds calls back by itself while the process is frozen.
+    package func onStop(_ body: @escaping @LoopActor (_ isFrozen: Bool) -> Void) { stopHandlers.append(body) }
 }

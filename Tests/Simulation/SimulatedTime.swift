@@ -2,7 +2,7 @@ package import Runtime
 
 /// The one time of a simulated world, in nanoseconds since its beginning. Moves only from event to event.
 @LoopActor
-package final class SimulatedTime {
+package final class SimulatedTime: Clock {
     package private(set) var now: UInt64 = 0
     private let timers = TimerHeap()
     /// Calls made so far.
@@ -10,7 +10,10 @@ package final class SimulatedTime {
 
     package init() {}
 
-    package func schedule(after nanoseconds: UInt64, _ body: @escaping @LoopActor () -> Void) -> TimerHeap.Entry {
+    /// Nanoseconds since 1970 of a clock that is right.
+    package var wallTime: Int64 { 1_700_000_000_000_000_000 + Int64(now) }
+
+    package func schedule(after nanoseconds: UInt64, _ body: @escaping @LoopActor () -> Void) -> any TimerHandle {
         let (sum, overflow) = now.addingReportingOverflow(nanoseconds)
         return timers.insert(deadline: overflow ? .max : sum, body)
     }

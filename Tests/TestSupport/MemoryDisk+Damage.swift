@@ -114,3 +114,14 @@ extension MemoryDisk {
         }
     }
 }
+
+extension MemoryDisk {
+    /// Removes a directory with all that is in it, durably, as somebody with too much power does. No file of it may be open.
+    package func wipe(_ path: String) {
+        guard let slash = path.lastIndex(of: "/"), let parent = try? directory(String(path[..<slash])) else { return }
+        let name = String(path[path.index(after: slash)...])
+        parent.entries[name] = nil
+        parent.durable[name] = nil
+        recount()
+    }
+}

@@ -30,7 +30,7 @@ package final class MemoryDisk: Disk {
     /// Bytes that all files together may have.
     package var capacity: UInt64
     /// For chance faults and latency.
-    let random: SeededRandom?
+    package let random: SeededRandom?
     let clock: (any Clock)?
     let usage = MemoryUsage()
     var root = MemoryDirectory()
