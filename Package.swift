@@ -134,5 +134,17 @@ let package = Package(
         .target(
             name: "TestSupport", dependencies: ["Bytes", "Model", "OrderedStore", "Runtime", "Telemetry"], path: "Tests/TestSupport",
             swiftSettings: strict),
+        .target(
+            name: "SimulationChecks",
+            dependencies: [
+                "Bytes", "Model", "Digest", "OrderedStore", "Runtime", "Telemetry", "Namespace", "Metadata", "Blocks", "Filesystem", "Verification",
+                "TestSupport",
+            ], path: "Tests/SimulationChecks", swiftSettings: strict),
+        tests(
+            "SimulationChecksTests",
+            [
+                "Bytes", "Model", "Digest", "OrderedStore", "Runtime", "Telemetry", "Namespace", "Metadata", "Blocks", "Filesystem",
+                "SimulationChecks", "TestSupport",
+            ]),
     ]
 )
