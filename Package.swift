@@ -127,7 +127,7 @@ let package = Package(
             name: "Simulation",
             dependencies: [
                 "Bytes", "Model", "Digest", "OrderedStore", "Runtime", "Telemetry", "Wire", "Ring", "Membership", "Consensus", "Namespace", "Journal",
-                "BlockStore", "Transport", "Metadata", "Blocks", "Filesystem", "Verification", "Daemon", "TestSupport",
+                "BlockStore", "Transport", "Metadata", "Blocks", "Filesystem", "Verification", "Daemon", "TestSupport", "SimulationChecks",
             ], path: "Tests/Simulation", swiftSettings: strict),
         .executableTarget(
             name: "dhtfs-simulate", dependencies: ["Simulation"], path: "Tests/SimulationProgram", swiftSettings: strict),

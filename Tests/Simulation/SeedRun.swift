@@ -6,6 +6,7 @@ import Metadata
 import Model
 import Ring
 import Runtime
+import SimulationChecks
 import TestSupport
 
 /// One run of a seed: a cluster is made, clients work while faults happen; then all faults end, everything must come to rest, and what is left is
@@ -53,7 +54,7 @@ final class SeedRun {
     }
 
     private func phases() async {
-        guard await reach("the cluster is complete", { self.isComplete }) else { return }
+        guard await reach("the cluster is complete", { self.isComplete }), await reach("the directories are made", { await self.load.prepare() }) else { return }
         world.trace.add(world.time.now, "run", "the load begins")
         let seconds = UInt64(plan.seconds) * Nanoseconds.second
         load.start(until: world.time.now + seconds)
@@ -63,9 +64,38 @@ final class SeedRun {
         guard await reach("all clients have ended their work", { self.load.isOver }),
             await reach("every daemon serves", { self.isComplete }),
             await reach("changes are written back", { await self.load.flush() }),
-            await reach("no copies are owed", { self.owedCopies == 0 })
-        else { return }
-        report.violations += await load.check(world, wasDestroyed: nemesis.hasDestroyed)
+            await reach("no copies are owed", { self.owedCopies == 0 }),
+            await reach("clients have left", {
+                await self.load.leave()
+                return true
+            }),
+            await reach("all sessions are closed", { self.sessions == 0 }),
+            await reach("everything was read", {
+                await self.load.readFinal()
+                return true
+            }),
+            await reach("the last session is closed", { self.sessions == 0 && self.isComplete })
+        else { return load.judge() }
+        load.judge()
+        let check = StateCheck(world: world)
+        var last: [SimulationChecks.Violation] = []
+        guard await reach("replicas agree, and nothing is left of files without a name", {
+            last = check.metadata()
+            return last.isEmpty
+        }) else { return note(last) }
+        let hasDestroyed = nemesis.hasDestroyed
+        guard await reach("verify has ended", {
+            self.note(await check.verify(repairs: hasDestroyed))
+            return true
+        }) else { return }
+    }
+
+    private func note(_ violations: [Violation]) {
+        report.violations += violations.map { .init(rule: $0.rule.rawValue, text: "\($0.subject)\n" + $0.lines.map { "    " + $0 }.joined(separator: "\n")) }
+    }
+
+    private var sessions: UInt64 {
+        world.machines.compactMap { $0.daemon?.services?.metadata }.first { $0.isServing }?.status.sessions ?? .max
     }
 
     /// Waits until something is true.

@@ -18,13 +18,13 @@ package final class SimulatedClient: Sendable {
     package private(set) var files: DistributedFilesystem?
     private var waiting: [UnsafeContinuation<Void, Never>] = []
 
-    init(_ name: String, on machine: SimulatedMachine, _ world: SimulatedWorld) {
+    init(_ name: String, on machine: SimulatedMachine, _ world: SimulatedWorld, role: Role) {
         self.name = name
         process = SimulatedProcess(name: name)
-        environment = machine.environment(process, identity: Peer(role: .mount, node: nil, label: name))
+        environment = machine.environment(process, identity: Peer(role: role, node: nil, label: name))
         let log = world.log(name, process)
         services = ClientServices(
-            identity: ChannelIdentity(cluster: SimulatedWorld.cluster, node: nil, role: .mount, machine: machine.name), environment: environment,
+            identity: ChannelIdentity(cluster: SimulatedWorld.cluster, node: nil, role: role, machine: machine.name), environment: environment,
             known: machine.view, ownNode: machine.node, deadline: 60 * Nanoseconds.second, log: log)
         Task { @LoopActor in await self.mount(log) }
     }

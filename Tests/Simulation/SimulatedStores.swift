@@ -10,7 +10,7 @@ import Runtime
 final class SimulatedStores {
     private var blockIndex = MemoryStore()
     private var resync = MemoryStore()
-    private var state = SimulatedStateStores()
+    private(set) var state = SimulatedStateStores()
 
     /// For a process that begins now. Those of an earlier process lead nowhere any more.
     func open() -> NodeStores {

@@ -20,6 +20,8 @@ package final class SimulatedWorld: Sendable {
     package private(set) var clients: [SimulatedClient] = []
     private var unpowered: [String] = []
     private let logLevel: LogLevel
+    /// Hears every line of the processes' logs.
+    package var onLog: (@LoopActor (_ name: String, _ line: String) -> Void)?
 
     /// - Parameter drift: how far a machine's clock may run fast or slow, in millionths.
     package init(seed: UInt64, nodes: Int, replicas: Int, drift: Int, trace: Trace, logLevel: LogLevel) {
@@ -41,7 +43,7 @@ package final class SimulatedWorld: Sendable {
     func isPowered(_ name: String) -> Bool { !unpowered.contains(name) }
 
     func log(_ name: String, _ process: SimulatedProcess) -> Log {
-        let line = LogLine(trace: trace, time: time, name: name)
+        let line = LogLine(world: self, name: name)
         return Log(component: name, level: logLevel) { _, text in LoopActor.assumeIsolated { line.add(text) } }
     }
 
@@ -75,8 +77,8 @@ package final class SimulatedWorld: Sendable {
     }
 
     /// A new mount process.
-    package func startClient(_ name: String, on machine: SimulatedMachine) -> SimulatedClient {
-        let client = SimulatedClient(name, on: machine, self)
+    package func startClient(_ name: String, on machine: SimulatedMachine, role: Role = .mount) -> SimulatedClient {
+        let client = SimulatedClient(name, on: machine, self, role: role)
         clients.append(client)
         return client
     }
@@ -110,15 +112,16 @@ package final class SimulatedWorld: Sendable {
 
 @LoopActor
 private final class LogLine: Sendable {
-    let trace: Trace
-    let time: SimulatedTime
-    let name: String
+    private unowned let world: SimulatedWorld
+    private let name: String
 
-    init(trace: Trace, time: SimulatedTime, name: String) {
-        self.trace = trace
-        self.time = time
+    init(world: SimulatedWorld, name: String) {
+        self.world = world
         self.name = name
     }
 
-    func add(_ text: String) { trace.add(time.now, name, text) }
+    func add(_ text: String) {
+        world.trace.add(world.time.now, name, text)
+        world.onLog?(name, text)
+    }
 }
