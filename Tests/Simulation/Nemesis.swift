@@ -18,6 +18,7 @@ package final class Nemesis {
     private var cuts: [LinkEnds: Int] = [:]
     private var slowLinks: [LinkEnds: Int] = [:]
     private var lossy = 0
+    private var isOver = false
     /// Something durable of this machine was destroyed.
     package private(set) var hasDestroyed = false
     /// Faults that did something.
@@ -43,13 +44,14 @@ package final class Nemesis {
     }
 
     private func begin(_ event: FaultScript.Event) {
-        guard isPossible(event.fault) else { return }
+        guard !isOver, isPossible(event.fault) else { return }
         count += 1
         note("begins \(event.fault.words.joined(separator: " "))")
         let end = inject(event.fault, duration: UInt64(event.duration) * Nanoseconds.millisecond)
         guard let end else { return }
         _ = world.time.schedule(after: UInt64(event.duration) * Nanoseconds.millisecond) { [weak self] in
-            self?.note("ends \(event.fault.words.joined(separator: " "))")
+            guard let self, !isOver else { return }
+            note("ends \(event.fault.words.joined(separator: " "))")
             end()
         }
     }
@@ -323,6 +325,7 @@ package final class Nemesis {
     /// Ends everything that has not ended: links, disks, processes.
     package func healAll() {
         note("all faults end")
+        isOver = true
         world.network.healAll()
         cuts = [:]
         slowLinks = [:]
