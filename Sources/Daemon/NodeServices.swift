@@ -26,6 +26,7 @@ package final class NodeServices {
     package let connections: Connections
     package let blockStore: BlockStore
     package let blocks: BlockService
+    package let audit: ReplicaAudit
     let membership: MembershipDriver
     package let metadata: MetadataServer
     /// For records of the cluster; without a session, so without leases.
@@ -94,6 +95,7 @@ package final class NodeServices {
         self.connections = connections
         self.blockStore = blockStore
         self.blocks = blocks
+        audit = ReplicaAudit(blocks, clock: environment.clock, options: settings.audit) { [metadata] in metadata.localReferences(after: $0, limit: $1) }
         self.membership = membership
         self.metadata = metadata
         self.router = router
@@ -115,6 +117,7 @@ package final class NodeServices {
         }
         adoptLocalLayout()
         blocks.start()
+        audit.start()
         membership.start()
         do throws(NetworkError) {
             for endpoint in endpoints { try server.listen(at: endpoint) }
@@ -133,6 +136,7 @@ package final class NodeServices {
         await metadata.stop()
         membership.stop()
         await server.close(within: 5 * Nanoseconds.second)
+        audit.stop()
         blocks.stop()
         connections.close(within: Nanoseconds.second)
         do throws(BlockStoreError) { try await blockStore.close() } catch { log.error("the block store did not close cleanly", ["cause": error.cause]) }

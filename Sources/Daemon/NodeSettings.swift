@@ -1,3 +1,4 @@
+package import Blocks
 package import BlockStore
 package import Metadata
 package import Model
@@ -16,6 +17,7 @@ package struct NodeSettings: Sendable {
     package var segmentsDirectory: String
     package var blocks: BlockStoreOptions
     package var metadata: MetadataOptions
+    package var audit = ReplicaAudit.Options()
     /// Makes the metadata group of a new cluster, of this one node.
     package var isFounding: Bool
 

@@ -19,8 +19,8 @@ package final class Nemesis {
     private var slowLinks: [LinkEnds: Int] = [:]
     private var lossy = 0
     private var isOver = false
-    /// Something durable of this machine was destroyed.
-    package private(set) var hasDestroyed = false
+    /// Bits of blocks were flipped.
+    package private(set) var hasRotted = false
     /// Faults that did something.
     package private(set) var count = 0
 
@@ -112,21 +112,18 @@ package final class Nemesis {
         case .failingDisk(let number, let every): return failDisk(number, every)
         case .failingSync(let number): return failSync(number)
         case .rotBlocks(let number, let bits):
-            hasDestroyed = true
+            hasRotted = true
             machine(number).disk.rot(bits: bits, random: random) { $0.contains("/blocks/segments/") }
             return nil
         case .rotLog(let number):
-            hasDestroyed = true
             let end = kill([number])
             machine(number).disk.rot(bits: 1, random: random) { $0.contains("/raft/") }
             return end
         case .wipeBlocks(let number):
-            hasDestroyed = true
             let end = kill([number])
             machine(number).loseBlocks()
             return end
         case .wipeMetadata(let number):
-            hasDestroyed = true
             let end = kill([number])
             machine(number).loseMetadata()
             return end

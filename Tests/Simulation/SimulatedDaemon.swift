@@ -43,9 +43,10 @@ package final class SimulatedDaemon: Sendable {
         metadata.compactEntries = 200
         metadata.compactBytes = 256 << 10
         metadata.keptEntries = 50
-        let settings = NodeSettings(
+        var settings = NodeSettings(
             cluster: SimulatedWorld.cluster, node: machine.node, address: machine.address, segmentsDirectory: root + "/blocks/segments", blocks: blocks,
             metadata: metadata, isFounding: machine.isFounding)
+        settings.audit.rest = Nanoseconds.minute
         do throws(DiskError) { try await environment.disk.createDirectory(settings.segmentsDirectory) } catch {
             throw DaemonError(.dataDirectory, error.cause)
         }

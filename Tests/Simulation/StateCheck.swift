@@ -25,7 +25,7 @@ struct StateCheck {
     }
 
     /// What `dhtfs verify --deep` says.
-    /// - Parameter repairs: as `--repair` does, first; then it must be clean.
+    /// - Parameter repairs: as `--repair` does.
     func verify(repairs: Bool) async -> [Violation] {
         let client = world.startClient("verify", on: world.machines[0], role: .administrator)
         defer { client.process.kill() }
@@ -33,18 +33,14 @@ struct StateCheck {
             let source = NamespaceCopy(client.services.metadataClient(name: "verify", hasSession: false))
             var options = Checker.Options()
             options.isDeep = true
-            for attempt in 0..<2 {
-                let layouts = try await client.services.currentLayouts()
-                let checker = Checker(
-                    rings: RingHistory(layouts), replicas: client.services.replicas, clock: client.environment.clock,
-                    rows: { progress throws(VerificationError) in try await source.copy(progress) }, progress: { _ in })
-                let report: Report
-                do throws(VerificationError) { report = try await checker.check(options) } catch { throw DaemonError(.cluster, error.cause) }
-                let violations = StateChecks.verification(report)
-                if violations.isEmpty || !repairs || attempt == 1 { return violations }
-                _ = await checker.repair(report)
-            }
-            return []
+            let layouts = try await client.services.currentLayouts()
+            let checker = Checker(
+                rings: RingHistory(layouts), replicas: client.services.replicas, clock: client.environment.clock,
+                rows: { progress throws(VerificationError) in try await source.copy(progress) }, progress: { _ in })
+            let report: Report
+            do throws(VerificationError) { report = try await checker.check(options) } catch { throw DaemonError(.cluster, error.cause) }
+            if repairs { _ = await checker.repair(report) }
+            return StateChecks.verification(report)
         } catch { return [Violation(.copies, "verify", "could not run: \(error.cause)")] }
     }
 }
