@@ -130,7 +130,7 @@ let package = Package(
                 "BlockStore", "Transport", "Metadata", "Blocks", "Filesystem", "Verification", "Daemon", "TestSupport", "SimulationChecks",
             ], path: "Tests/Simulation", swiftSettings: strict),
         .executableTarget(
-            name: "dhtfs-simulate", dependencies: ["Simulation"], path: "Tests/SimulationProgram", swiftSettings: strict),
+            name: "dhtfs-simulate", dependencies: ["Simulation", "Telemetry"], path: "Tests/SimulationProgram", swiftSettings: strict),
         .target(
             name: "TestSupport", dependencies: ["Bytes", "Model", "OrderedStore", "Runtime", "Telemetry"], path: "Tests/TestSupport",
             swiftSettings: strict),
