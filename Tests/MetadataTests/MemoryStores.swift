@@ -25,5 +25,7 @@ final class MemoryStores: StateStoreProvider {
         adoptions += 1
     }
 
+    func removeUnused() async {}
+
     func crash() { current.crash() }
 }
