@@ -124,7 +124,7 @@ let package = Package(
         tests("DaemonTests", ["Bytes", "Model", "Runtime", "Credentials", "OrderedStore", "RocksStore", "Metadata", "Daemon", "TestSupport"]),
         tests("TidyTests", []),
         .target(
-            name: "TestSupport", dependencies: ["Bytes", "Model", "OrderedStore", "Runtime", "Telemetry"], path: "Tests/TestSupport",
+            name: "TestSupport", dependencies: ["Bytes", "Model", "OrderedStore", "Runtime", "Telemetry", "Metadata"], path: "Tests/TestSupport",
             swiftSettings: strict),
     ]
 )
