@@ -16,6 +16,8 @@ package struct JournalRecord: Sendable {
     package var intact: Bool
     /// Bytes the whole record takes in the segment.
     package var length: Int
+    /// Records with a lower sequence number were durable when this one was written.
+    var durable: UInt64
 
     /// The place behind the record.
     package var next: JournalCursor {
