@@ -78,6 +78,7 @@ extension Journal {
             try await file.write([buffer.slice], at: segment.used, sync: true)
             segment.used += UInt64(RecordHead.count)
             segment.sealed = true
+            segment.zeroFile = nil
             segment.fileBytes = max(segment.fileBytes, segment.used)
             nextSequence += 1
             durableSequence = nextSequence

@@ -7,6 +7,8 @@ final class Segment {
     let path: String
     /// Closed when nil; opened again when it is read.
     var file: (any DiskFile)?
+    /// For writing zeros beside records; nil while there is no need.
+    var zeroFile: (any DiskFile)?
     /// End of the last record.
     var used: UInt64
     var fileBytes: UInt64
