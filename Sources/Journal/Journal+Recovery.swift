@@ -15,14 +15,7 @@ extension Journal {
         for number in try await segmentNumbers() { try await addSegment(number) }
         try await dropUnfinishedSegment()
         try await syncDirectory()
-        if let start {
-            let known = byNumber[start.position.segment]
-            guard let known, start.position.offset >= UInt64(SegmentHeader.count), start.position.offset <= known.fileBytes,
-                start.position.offset % 8 == 0, start.sequence >= known.header.firstSequence
-            else {
-                throw JournalError(.invalid, "\(directory) does not reach to segment \(start.position.segment), \(start.position.offset)")
-            }
-        }
+        if let start { try await checkReach(to: start) }
         if let last = list.last { try await secureTail(of: last, from: begin(of: last, start)) }
         var previous: Segment?
         for (index, segment) in list.enumerated() {
@@ -43,9 +36,27 @@ extension Journal {
         closeIdleFiles()
     }
 
+    /// Throws `.invalid` if the journal does not hold what lies before `start`.
+    private func checkReach(to start: JournalCursor) async throws(JournalError) {
+        let place = start.position
+        let missing = JournalError(.invalid, "\(directory) does not reach to segment \(place.segment), \(place.offset)")
+        guard let segment = byNumber[place.segment], place.offset >= UInt64(SegmentHeader.count), place.offset <= segment.fileBytes,
+            place.offset % 8 == 0, start.sequence >= segment.header.firstSequence
+        else { throw missing }
+        segment.lastRecord = start.previous
+        guard start.previous > 0 else { return }
+        do throws(JournalError) {
+            let head = try await readHead(at: JournalPosition(segment: place.segment, offset: start.previous), in: segment)
+            guard head.sequence + 1 == start.sequence, start.previous + UInt64(head.length) == place.offset else { throw missing }
+        } catch {
+            guard case .corrupt = error.code else { throw error }
+            throw missing
+        }
+    }
+
     private func begin(of segment: Segment, _ start: JournalCursor?) -> JournalCursor {
         start.flatMap { $0.position.segment == segment.number ? $0 : nil }
-            ?? JournalCursor(position: firstPosition(of: segment.number), sequence: segment.header.firstSequence)
+            ?? JournalCursor(position: firstPosition(of: segment.number), sequence: segment.header.firstSequence, previous: 0)
     }
 
     private func segmentNumbers() async throws(JournalError) -> [UInt64] {
@@ -178,6 +189,7 @@ extension Journal {
             for record in parsed.records {
                 unproven.add(record.sequence, at: record.position.offset, durable: record.durable)
                 visit(.record(record))
+                segment.lastRecord = record.position.offset
             }
             let advanced = parsed.nextOffset > offset
             offset = parsed.nextOffset
@@ -186,7 +198,8 @@ extension Journal {
             switch parsed.stop {
             case .sealed(let durable):
                 finish(segment, at: offset, sequence: sequence, sealed: true)
-                unproven.add(sequence - 1, at: offset - UInt64(RecordHead.count), durable: durable)
+                segment.lastRecord = offset - UInt64(RecordHead.count)
+                unproven.add(sequence - 1, at: segment.lastRecord, durable: durable)
                 if isRehearsal { return unproven.first }
                 do throws(DiskError) { try await giveBackRoom(behind: segment, file) } catch { throw JournalError(error) }
                 return unproven.first
@@ -208,6 +221,7 @@ extension Journal {
             if var damaged {
                 damaged.intact = false
                 visit(.record(damaged))
+                segment.lastRecord = offset
                 offset = damaged.next.position.offset
                 sequence = damaged.next.sequence
             } else if let first = ahead.first {
@@ -217,6 +231,7 @@ extension Journal {
             } else {
                 visit(.damage(place, count: segment.fileBytes - min(offset, segment.fileBytes)))
                 finish(segment, at: segment.fileBytes, sequence: sequence, sealed: true)
+                segment.lastRecord = 0
                 return unproven.first
             }
             count = usual

@@ -101,6 +101,7 @@ extension Journal {
                 }
             }
             segment.used = start + UInt64(total)
+            if let last = places.last { segment.lastRecord = last.position.offset }
             nextSequence += UInt64(places.count)
             if wantsSync { durableSequence = nextSequence }
         } catch {

@@ -22,7 +22,8 @@ package struct JournalRecord: Sendable {
     /// The place behind the record.
     package var next: JournalCursor {
         JournalCursor(
-            position: JournalPosition(segment: position.segment, offset: position.offset + UInt64(length)), sequence: sequence + 1)
+            position: JournalPosition(segment: position.segment, offset: position.offset + UInt64(length)), sequence: sequence + 1,
+            previous: position.offset)
     }
 }
 
@@ -44,7 +45,8 @@ package struct JournalAppended: Sendable {
     /// The place behind the record.
     package var next: JournalCursor {
         JournalCursor(
-            position: JournalPosition(segment: position.segment, offset: position.offset + UInt64(length)), sequence: sequence + 1)
+            position: JournalPosition(segment: position.segment, offset: position.offset + UInt64(length)), sequence: sequence + 1,
+            previous: position.offset)
     }
 }
 

@@ -11,6 +11,8 @@ final class Segment {
     var zeroFile: (any DiskFile)?
     /// End of the last record.
     var used: UInt64
+    /// Where the last record begins; 0 if that is not known or there is none.
+    var lastRecord: UInt64 = 0
     var fileBytes: UInt64
     var sealed = false
     /// Made from the disk space that ordinary records may not use.

@@ -67,8 +67,8 @@ package final class StoreMedium {
     /// Draws below a bound.
     package typealias SeededChoice = (_ bound: Int) -> Int
 
-    /// What a crash now would leave at the least.
-    package var durableRows: MemoryStore { durable.copy() }
+    /// What a crash now would leave at the least, on a medium of its own.
+    package func durableCopy() -> StoreMedium { StoreMedium(durability, rows: durable.copy()) }
 
     /// The rows as they are now, on a medium of its own.
     func checkpoint(_ rows: MemoryStore) -> StoreMedium { StoreMedium(durability, rows: rows.copy()) }
