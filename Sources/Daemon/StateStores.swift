@@ -20,6 +20,8 @@ final class StateStores: StateStoreProvider {
 
     func open() async throws(StoreError) -> any OrderedStore {
         try Self.told { () throws(DaemonError) in try LocalFile.makeDirectory(directory) }
+        // Before anything is removed: the name may be there only in the kernel's memory, and the loss of power would bring back the one before.
+        try Self.told { () throws(DaemonError) in try LocalFile.syncDirectory(directory) }
         if LocalFile.exists(pointerPath) {
             used = String(decoding: try Self.told { () throws(DaemonError) in try LocalFile.read(pointerPath) }, as: UTF8.self)
             guard used.hasPrefix(Self.prefix), LocalFile.isDirectory(path(used)) else {

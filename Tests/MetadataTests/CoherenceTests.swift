@@ -199,6 +199,32 @@ import TestSupport
         }
     }
 
+    /// Which of the two stores a restart finds is not known, so the server must not go on with either.
+    @Test(arguments: [MemoryDisk.Operation.rename, .syncDirectory]) @LoopActor
+    func aServerStopsIfASnapshotCannotBePutInPlace(operation: MemoryDisk.Operation) async throws {
+        let group = TestGroup(3) { options in
+            options.compactEntries = 40
+            options.keptEntries = 5
+        }
+        try await group.start()
+        let client = group.client("a")
+        try await group.run {
+            let leader = try await group.leader()
+            let behind = try #require(group.nodes.first { $0 !== leader })
+            group.kill(behind)
+            for number in 0..<100 { _ = try await client.create("f\(number)") }
+            try await group.start(behind)
+            behind.disk.fault = { failing, path in failing == operation && path.hasPrefix("/data/meta") ? .failed : nil }
+            try await group.wait { behind.server?.hasFailed ?? false }
+            behind.disk.fault = nil
+            #expect(try await client.create("meanwhile").attributes != nil)
+            group.kill(behind)
+            try await group.start(behind)
+            try await group.wait { behind.server?.status.applied == leader.server?.status.applied }
+            #expect(try rows(behind) == rows(leader))
+        }
+    }
+
     @Test @LoopActor func pagesOfAScanShowOneMoment() async throws {
         let group = TestGroup(1)
         try await group.start()

@@ -59,6 +59,7 @@ package final class SimulatedStateStores: StateStoreProvider {
     package func open() async throws(StoreError) -> any OrderedStore {
         do throws(DiskError) {
             try await disk.createDirectory(directory)
+            try await disk.syncDirectory(directory)
             if try await disk.list(directory).contains("current") {
                 let file = try await disk.open(pointerPath, .existing)
                 used = String(decoding: try await file.read(at: 0, count: 256).bytes, as: UTF8.self)
