@@ -121,7 +121,7 @@ let package = Package(
                 "Blocks", "Verification", "TestSupport",
             ]),
         tests("FuseMountTests", ["Bytes", "Model", "Runtime", "Telemetry", "Namespace", "Filesystem", "CFuse", "FuseMount"]),
-        tests("DaemonTests", ["Bytes", "Model", "Runtime", "Credentials", "Daemon"]),
+        tests("DaemonTests", ["Bytes", "Model", "Runtime", "Credentials", "OrderedStore", "RocksStore", "Metadata", "Daemon", "TestSupport"]),
         tests("TidyTests", []),
         .target(
             name: "Simulation",
@@ -132,7 +132,7 @@ let package = Package(
         .executableTarget(
             name: "dhtfs-simulate", dependencies: ["Simulation", "Telemetry"], path: "Tests/SimulationProgram", swiftSettings: strict),
         .target(
-            name: "TestSupport", dependencies: ["Bytes", "Model", "OrderedStore", "Runtime", "Telemetry"], path: "Tests/TestSupport",
+            name: "TestSupport", dependencies: ["Bytes", "Model", "OrderedStore", "Runtime", "Telemetry", "Metadata"], path: "Tests/TestSupport",
             swiftSettings: strict),
         .target(
             name: "SimulationChecks",

@@ -32,7 +32,7 @@ final class BlockIndex {
     }
 
     struct State: Equatable, ByteCodable {
-        static let version: UInt32 = 1
+        static let version: UInt32 = 2
         var cluster: ClusterID
         var node: NodeID
         var applied: JournalCursor
@@ -51,7 +51,8 @@ final class BlockIndex {
             cluster = try ClusterID(from: &reader)
             node = try NodeID(from: &reader)
             applied = JournalCursor(
-                position: JournalPosition(segment: try reader.integer(), offset: try reader.integer()), sequence: try reader.integer())
+                position: JournalPosition(segment: try reader.integer(), offset: try reader.integer()), sequence: try reader.integer(),
+                previous: try reader.integer())
             blocks = try reader.integer()
             contentBytes = try reader.integer()
             quarantined = try reader.integer()
@@ -64,6 +65,7 @@ final class BlockIndex {
             writer.integer(applied.position.segment)
             writer.integer(applied.position.offset)
             writer.integer(applied.sequence)
+            writer.integer(applied.previous)
             writer.integer(blocks)
             writer.integer(contentBytes)
             writer.integer(quarantined)
@@ -85,7 +87,7 @@ final class BlockIndex {
     init(store: any OrderedStore, cluster: ClusterID, node: NodeID) {
         self.store = store
         state = State(
-            cluster: cluster, node: node, applied: JournalCursor(position: JournalPosition(segment: 0, offset: 0), sequence: 1))
+            cluster: cluster, node: node, applied: JournalCursor(position: JournalPosition(segment: 0, offset: 0), sequence: 1, previous: 0))
     }
 
     /// Takes over what the store holds. False if that is nothing, or nothing of use, so that the index must be rebuilt.
@@ -126,7 +128,7 @@ final class BlockIndex {
         usage = [:]
         state = State(
             cluster: state.cluster, node: state.node,
-            applied: JournalCursor(position: JournalPosition(segment: 0, offset: 0), sequence: 1))
+            applied: JournalCursor(position: JournalPosition(segment: 0, offset: 0), sequence: 1, previous: 0))
     }
 
     func row(_ key: BlockKey) throws(StoreError) -> BlockRow? {

@@ -147,7 +147,11 @@ extension MetadataServer {
         }
         try complete.store.flush()
         do throws(MetadataServerError) { try await storage.beginInstall(mark) } catch { throw StoreError(.failed, error.cause) }
-        try await stores.adopt(complete.store)
+        do throws(StoreError) { try await stores.adopt(complete.store) } catch {
+            // Which of the two a restart will find is not known, so nothing more may be written to either.
+            fail("a snapshot of the metadata could not be put in place: \(error.cause)")
+            throw error
+        }
         store = complete.store
         namespace = fresh
         do throws(MetadataServerError) { try await storage.compact(mark) } catch {
@@ -160,6 +164,7 @@ extension MetadataServer {
         committedIndex = max(committedIndex, mark.index)
         restart(marksAt: mark)
         step(.snapshotInstalled(mark))
+        await stores.removeUnused()
         log.info("took a snapshot of the metadata", ["index": "\(mark.index)"])
         onRecordsChanged?([])
     }

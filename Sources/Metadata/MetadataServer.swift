@@ -43,7 +43,7 @@ package final class MetadataServer {
     var term: Term
     var leadership: Leadership?
     var isCompacting = false
-    private(set) var hasFailed = false
+    package private(set) var hasFailed = false
     private(set) var isStopped = false
     private var lastTick: UInt64
     private var lastCheck: UInt64

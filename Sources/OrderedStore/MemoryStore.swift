@@ -7,6 +7,14 @@ package final class MemoryStore: OrderedStore {
 
     package init() {}
 
+    /// A store with the same rows. They are shared until one of the two changes them.
+    package func copy() -> MemoryStore {
+        let copy = MemoryStore()
+        copy.rows = rows
+        copy.durable = rows
+        return copy
+    }
+
     /// How many rows there are.
     package var count: Int { rows.count }
 

@@ -16,7 +16,8 @@ final class TestGroup {
     final class Node {
         let id: NodeID
         let disk = MemoryDisk()
-        let stores = MemoryStores()
+        let media = StateMedia()
+        var stores: SimulatedStateStores?
         var server: MetadataServer?
         var listener: RequestServer?
         var connections: Connections?
@@ -71,8 +72,10 @@ final class TestGroup {
         var options = MetadataOptions(cluster: Self.cluster, node: node.id, logDirectory: "/data/raft")
         options.logSegmentBytes = 64 << 10
         adjust(&options)
+        let stores = SimulatedStateStores(media: node.media, disk: environment.disk, directory: "/data/meta")
+        node.stores = stores
         node.server = try await MetadataServer.start(
-            options: options, environment: environment, requests: connections, stores: node.stores, bootstrap: bootstrap, log: Self.log
+            options: options, environment: environment, requests: connections, stores: stores, bootstrap: bootstrap, log: Self.log
         ) { [weak self] keys in
             self?.deleted += keys
             return true
@@ -89,7 +92,8 @@ final class TestGroup {
         node.connections?.close(within: 0)
         world.fabric.crash(node.name)
         node.disk.crash()
-        node.stores.crash()
+        node.media.crash(.power)
+        node.stores = nil
     }
 
     /// The node that leads and serves; waits for it.
