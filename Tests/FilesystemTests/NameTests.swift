@@ -1,4 +1,5 @@
 import Filesystem
+import FilesystemWorld
 import Glibc
 import Model
 import Namespace
