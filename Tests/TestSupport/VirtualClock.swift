@@ -32,8 +32,9 @@ package final class VirtualClock: Clock {
     }
 
     /// Moves on to the earliest timer and runs it. False if there is none.
-    package func advanceToNextTimer() async -> Bool {
-        await settle()
+    /// - Parameter turns: how long what is queued may run before.
+    package func advanceToNextTimer(turns: Int = 200) async -> Bool {
+        await settle(turns: turns)
         guard let due = timers.earliest else { return false }
         move(to: max(due, now))
         if let body = timers.takeDue(at: now) { body() }
