@@ -112,7 +112,7 @@ let package = Package(
             "FilesystemTests",
             [
                 "Bytes", "Model", "Digest", "OrderedStore", "Runtime", "Telemetry", "Namespace", "Metadata", "Blocks", "Filesystem",
-                "TestSupport",
+                "FilesystemWorld", "TestSupport",
             ]),
         tests(
             "VerificationTests",
@@ -135,6 +135,11 @@ let package = Package(
             name: "TestSupport", dependencies: ["Bytes", "Model", "OrderedStore", "Runtime", "Telemetry", "Metadata"], path: "Tests/TestSupport",
             swiftSettings: strict),
         .target(
+            name: "FilesystemWorld",
+            dependencies: [
+                "Bytes", "Model", "Digest", "OrderedStore", "Runtime", "Telemetry", "Namespace", "Metadata", "Blocks", "Filesystem", "TestSupport",
+            ], path: "Tests/FilesystemWorld", swiftSettings: strict),
+        .target(
             name: "SimulationChecks",
             dependencies: [
                 "Bytes", "Model", "Digest", "OrderedStore", "Runtime", "Telemetry", "Namespace", "Metadata", "Blocks", "Filesystem", "Verification",
@@ -144,7 +149,7 @@ let package = Package(
             "SimulationChecksTests",
             [
                 "Bytes", "Model", "Digest", "OrderedStore", "Runtime", "Telemetry", "Namespace", "Metadata", "Blocks", "Filesystem",
-                "SimulationChecks", "TestSupport",
+                "FilesystemWorld", "SimulationChecks", "TestSupport",
             ]),
     ]
 )
