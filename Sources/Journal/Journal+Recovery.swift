@@ -15,14 +15,7 @@ extension Journal {
         for number in try await segmentNumbers() { try await addSegment(number) }
         try await dropUnfinishedSegment()
         try await syncBeforeTrusting()
-        if let start {
-            let known = byNumber[start.position.segment]
-            guard let known, start.position.offset >= UInt64(SegmentHeader.count), start.position.offset <= known.fileBytes,
-                start.position.offset % 8 == 0, start.sequence >= known.header.firstSequence
-            else {
-                throw JournalError(.invalid, "\(directory) does not reach to segment \(start.position.segment), \(start.position.offset)")
-            }
-        }
+        if let start { try await check(start) }
         var previous: Segment?
         for (index, segment) in list.enumerated() {
             let isLast = index == list.count - 1
@@ -43,6 +36,22 @@ extension Journal {
             previous = segment
         }
         closeIdleFiles()
+    }
+
+    /// Recovery cuts what does not go on from its start, so a start that is not of this journal must not be believed.
+    private func check(_ start: JournalCursor) async throws(JournalError) {
+        let segment = byNumber[start.position.segment]
+        guard let segment, start.position.offset >= UInt64(SegmentHeader.count), start.position.offset <= segment.fileBytes,
+            start.position.offset % 8 == 0, start.sequence >= segment.header.firstSequence, start.sequence <= RecordHead.sequenceStartMax
+        else {
+            throw JournalError(.invalid, "\(directory) does not reach to segment \(start.position.segment), \(start.position.offset)")
+        }
+        let piece = try await window(try await file(of: segment), at: start.position.offset, count: RecordHead.count)
+        let head = piece.withBytes { RecordHead($0, salt: segment.header.salt, offset: start.position.offset) }
+        if let head, head.sequence != start.sequence {
+            throw JournalError(
+                .invalid, "\(segment.path) has record \(head.sequence) at \(start.position.offset), where record \(start.sequence) should be")
+        }
     }
 
     private func segmentNumbers() async throws(JournalError) -> [UInt64] {
