@@ -11,20 +11,20 @@ extension FuzzTarget {
         decoders: [
             Decoder("certificate", seeds: [Keys.shared.material.certificate, Keys.shared.encrypted("CERTIFICATE")], mutations: 100) {
                 bytes throws(Violation) in
-                Keys.useCertificate(Array(bytes))
+                try Keys.silently { Keys.useCertificate(Array(bytes)) }
             },
             Decoder("certificate in DER", seeds: [Keys.der(Keys.shared.material.certificate)], mutations: 100) { bytes throws(Violation) in
                 Keys.useCertificate(Keys.armour("CERTIFICATE", bytes))
             },
             Decoder("private key", seeds: [Keys.shared.material.privateKey, Keys.shared.encrypted("PRIVATE KEY")], mutations: 100) {
                 bytes throws(Violation) in
-                Keys.useKey(Array(bytes))
+                try Keys.silently { Keys.useKey(Array(bytes)) }
             },
             Decoder("private key in DER", seeds: [Keys.der(Keys.shared.material.privateKey)], mutations: 100) { bytes throws(Violation) in
                 Keys.useKey(Keys.armour("PRIVATE KEY", bytes))
             },
             Decoder("request", seeds: [Keys.shared.request, Keys.shared.encrypted("CERTIFICATE REQUEST")], mutations: 50) { bytes throws(Violation) in
-                Keys.useRequest(Array(bytes))
+                try Keys.silently { Keys.useRequest(Array(bytes)) }
             },
             Decoder("request in DER", seeds: [Keys.der(Keys.shared.request)], mutations: 50) { bytes throws(Violation) in
                 Keys.useRequest(Keys.armour("CERTIFICATE REQUEST", bytes))
@@ -106,6 +106,23 @@ struct Keys: Sendable {
             }
         }
         return result
+    }
+
+    /// Standard input with a line in it that nobody may read, and on which nobody waits.
+    private static let untouched: Void = {
+        var descriptors: [Int32] = [0, 0]
+        let line: [UInt8] = [0x78, 0x0A]
+        guard pipe2(&descriptors, Int32(O_NONBLOCK)) == 0, Glibc.write(descriptors[1], line, line.count) == line.count, dup2(descriptors[0], STDIN_FILENO) >= 0 else {
+            preconditionFailure("a pipe")
+        }
+    }()
+
+    /// - Throws: if a passphrase was asked for meanwhile.
+    static func silently(_ body: () -> Void) throws(Violation) {
+        untouched
+        body()
+        var input = pollfd(fd: STDIN_FILENO, events: Int16(POLLIN), revents: 0)
+        try require(poll(&input, 1, 0) == 1, "a passphrase was asked for on the terminal")
     }
 
     static func useCertificate(_ pem: [UInt8]) {
