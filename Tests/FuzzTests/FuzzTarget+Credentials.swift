@@ -112,7 +112,7 @@ struct Keys: Sendable {
     private static let untouched: Void = {
         var descriptors: [Int32] = [0, 0]
         let line: [UInt8] = [0x78, 0x0A]
-        guard pipe2(&descriptors, Int32(O_NONBLOCK)) == 0, Glibc.write(descriptors[1], line, line.count) == line.count, dup2(descriptors[0], STDIN_FILENO) >= 0 else {
+        guard pipe(&descriptors) == 0, fcntl(descriptors[0], F_SETFL, O_NONBLOCK) == 0, Glibc.write(descriptors[1], line, line.count) == line.count, dup2(descriptors[0], STDIN_FILENO) >= 0 else {
             preconditionFailure("a pipe")
         }
     }()
