@@ -27,6 +27,18 @@ func tests(_ name: String, _ dependencies: [Target.Dependency]) -> Target {
     .testTarget(name: name, dependencies: dependencies, swiftSettings: strict)
 }
 
+/// The fuzz targets. Ordinarily a test target, which replays what the fuzzer found; with DHTFS_FUZZ in the environment (see Scripts/fuzz) the
+/// same sources make the program that libFuzzer drives.
+let fuzzed: [Target.Dependency] = [
+    "Bytes", "Model", "Digest", "OrderedStore", "Runtime", "Telemetry", "Credentials", "COpenSSL", "Wire", "Ring", "Consensus", "Namespace",
+    "Journal", "BlockStore", "Transport", "Metadata", "Blocks", "Daemon", "TestSupport",
+]
+let fuzzing: Target =
+    Context.environment["DHTFS_FUZZ"] == nil
+    ? .testTarget(name: "FuzzTests", dependencies: fuzzed, exclude: ["Fuzzer", "finds"], swiftSettings: strict)
+    : .executableTarget(
+        name: "dhtfs-fuzz", dependencies: fuzzed, path: "Tests/FuzzTests", exclude: ["ReplayTests.swift", "finds"], swiftSettings: strict)
+
 let package = Package(
     name: "dhtfs",
     products: [.executable(name: "dhtfs", targets: ["dhtfs"])],
@@ -123,6 +135,7 @@ let package = Package(
         tests("FuseMountTests", ["Bytes", "Model", "Runtime", "Telemetry", "Namespace", "Filesystem", "CFuse", "FuseMount"]),
         tests("DaemonTests", ["Bytes", "Model", "Runtime", "Credentials", "OrderedStore", "RocksStore", "Metadata", "Daemon", "TestSupport"]),
         tests("TidyTests", []),
+        fuzzing,
         .target(
             name: "Simulation",
             dependencies: [

@@ -13,6 +13,9 @@ import Runtime
 @LoopActor
 final class BlockIndex {
     struct Usage: Equatable, ByteCodable {
+        /// More than a segment can hold is a lie.
+        private static let bytesMax: UInt64 = 1 << 40
+
         /// Bytes of records that a row points to.
         var live: UInt64 = 0
         /// Bytes of records that delete blocks.
@@ -23,6 +26,7 @@ final class BlockIndex {
         init(from reader: inout ByteReader) throws(DecodeError) {
             live = try reader.integer()
             tombstones = try reader.integer()
+            guard live <= Self.bytesMax, tombstones <= Self.bytesMax else { throw .invalid("usage of a segment") }
         }
 
         func encode(to writer: inout ByteWriter) {
@@ -33,6 +37,8 @@ final class BlockIndex {
 
     struct State: Equatable, ByteCodable {
         static let version: UInt32 = 2
+        /// Totals above this are lies; what is below stands adding to.
+        private static let counterMax: UInt64 = 1 << 62
         var cluster: ClusterID
         var node: NodeID
         var applied: JournalCursor
@@ -56,6 +62,7 @@ final class BlockIndex {
             blocks = try reader.integer()
             contentBytes = try reader.integer()
             quarantined = try reader.integer()
+            guard max(blocks, contentBytes, quarantined) <= Self.counterMax else { throw .invalid("totals of the index") }
         }
 
         func encode(to writer: inout ByteWriter) {

@@ -36,6 +36,8 @@ extension Entry: ByteCodable {
     package init(from reader: inout ByteReader) throws(DecodeError) {
         let term = try number(&reader)
         let index = try number(&reader)
+        // The log begins at 1; 0 stands for "before it".
+        guard index > 0 else { throw .invalid("index of an entry") }
         let payload: Payload
         switch try reader.integer(UInt8.self) {
         case 0: payload = .empty

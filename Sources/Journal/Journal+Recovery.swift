@@ -41,7 +41,8 @@ extension Journal {
         let place = start.position
         let missing = JournalError(.invalid, "\(directory) does not reach to segment \(place.segment), \(place.offset)")
         guard let segment = byNumber[place.segment], place.offset >= UInt64(SegmentHeader.count), place.offset <= segment.fileBytes,
-            place.offset % 8 == 0, start.sequence >= segment.header.firstSequence
+            place.offset % 8 == 0, start.sequence >= segment.header.firstSequence,
+            start.sequence <= RecordHead.sequenceStartMax
         else { throw missing }
         segment.lastRecord = start.previous
         guard start.previous > 0 else { return }

@@ -117,7 +117,7 @@ struct RecordParser: Sendable {
                     if UInt32(truncatingIfNeeded: UInt64(littleEndian: word)) == RecordHead.magic,
                         let head = RecordHead(
                             UnsafeRawBufferPointer(rebasing: bytes[place...]), salt: salt, offset: start + UInt64(place)),
-                        head.sequence > sequence
+                        head.sequence > sequence, head.sequence <= RecordHead.sequenceStartMax
                     {
                         if ahead.first == nil { ahead.first = (start + UInt64(place), head.sequence) }
                         ahead.durable = max(ahead.durable, head.durable)

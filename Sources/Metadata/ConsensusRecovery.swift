@@ -14,9 +14,7 @@ enum LogItem: ByteCodable {
 
     init(from reader: inout ByteReader) throws(DecodeError) {
         switch try reader.integer(UInt8.self) {
-        case 1:
-            let term: Term = try reader.integer()
-            self = .hardState(HardState(term: term, vote: try reader.optional { inner throws(DecodeError) in try NodeID(from: &inner) }))
+        case 1: self = .hardState(try HardState(from: &reader))
         case 2: self = .entry(try Entry(from: &reader))
         case 3: self = .mark(try SnapshotMark(from: &reader))
         case 4: self = .installing(try SnapshotMark(from: &reader))
@@ -28,8 +26,7 @@ enum LogItem: ByteCodable {
         switch self {
         case .hardState(let state):
             writer.integer(UInt8(1))
-            writer.integer(state.term)
-            writer.optional(state.vote) { $1.encode(to: &$0) }
+            state.encode(to: &writer)
         case .entry(let entry):
             writer.integer(UInt8(2))
             entry.encode(to: &writer)
