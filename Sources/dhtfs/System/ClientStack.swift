@@ -25,13 +25,16 @@ final class ClientStack: Sendable {
     private let router = RecallRouter()
 
     /// Reads credentials and layout; connects to nobody yet.
-    /// - Parameter log: where warnings go; commands are quiet.
-    init(_ settings: Settings, log: Log = Log(component: "dhtfs", level: .error)) throws(DaemonError) {
+    /// - Parameters:
+    ///   - isAdministrative: act with the rights of this machine's node, which only root can. The leader and the other nodes may be on other machines, where
+    ///     the machine's certificate for mounts says no more than that somebody may use files.
+    ///   - log: where warnings go; commands are quiet.
+    init(_ settings: Settings, isAdministrative: Bool = false, log: Log = Log(component: "dhtfs", level: .error)) throws(DaemonError) {
         let directory = settings.directories[0]
         cluster = directory.cluster
         configuration = settings.configuration
         self.log = log
-        let material = try directory.mountMaterial()
+        let material = isAdministrative ? try directory.nodeMaterial() : try directory.mountMaterial()
         let network: SocketNetwork
         do throws(NetworkError) {
             network = try SocketNetwork(cluster: cluster, identity: .member(material), log: log.named("network"))
@@ -45,11 +48,13 @@ final class ClientStack: Sendable {
         layouts = LayoutTable(newest)
         let machine = settings.configuration.machine ?? Configuration.machineIdentifier()
         // On a Unix socket root's commands act as administrator; with the machine's certificate over TCP they are a mount.
-        let role: Role = getuid() == 0 ? .administrator : .mount
+        let role: Role = isAdministrative ? .node : getuid() == 0 ? .administrator : .mount
         let router = self.router
+        let serve: RequestHandler = { kind, message, channel throws(TransportError) in try await router.handle(kind, message, channel) }
         let channelSettings = ChannelSettings(
-            identity: ChannelIdentity(cluster: cluster, node: nil, role: role, machine: machine),
-            handler: { kind, message, channel throws(TransportError) in try await router.handle(kind, message, channel) }, log: log.named("transport"))
+            identity: ChannelIdentity(cluster: cluster, node: isAdministrative ? directory.node : nil, role: role, machine: machine),
+            // Who acts as the node has no session, so nobody asks it for anything; with a handler it would serve the node's requests itself.
+            handler: isAdministrative ? nil : serve, log: log.named("transport"), unixRoles: [.administrator, .mount, .node])
         connections = Connections(environment: environment, addresses: AddressBook(), settings: channelSettings)
         replicas = ReplicaClient(requests: connections, health: PeerHealth(clock: environment.clock), environment: environment)
         let layouts = self.layouts
