@@ -131,7 +131,8 @@ extension MetadataServer {
         read.asked = []
         for waiter in waiters { waiter.resume(returning: index) }
         guard !read.gathering.isEmpty else { return }
-        swap(&read.asked, &read.gathering)
+        read.asked = read.gathering
+        read.gathering = []
         if index == nil || leadership == nil {
             let waiters = read.asked
             read.asked = []
