@@ -11,14 +11,13 @@ import Telemetry
 final class FuseKernelCache: KernelCache {
     private let session: FuseSession
     private let log: Log
-    private let notifier: Notifier
+    private let notifier = Notifier()
     private var channel: NotificationChannel?
 
     init(session: FuseSession, channel: NotificationChannel, log: Log) {
         self.session = session
         self.channel = channel
         self.log = log
-        notifier = Notifier()
     }
 
     /// Returns the system's error number, 0 if the notifier's threads run.
@@ -30,12 +29,29 @@ final class FuseKernelCache: KernelCache {
         notifier.close()
     }
 
+    /// How long the kernel may take to drop pages before nobody waits for it any more.
+    private static let patience = 100 * Nanoseconds.millisecond
+
+    /// The kernel first marks the attributes invalid, which never waits, and then drops the pages (fuse_reverse_inval_inode, fs/fuse/inode.c). That
+    /// waits for reads that are under way, and such a read may itself wait for what follows this call: the answer to a recall, a session
+    /// that is claimed from a new leader. So what takes long is not waited for to its end: until the pages are gone, the kernel compares size and
+    /// time of change with fresh attributes before it uses one (`auto_inval_data`).
     func invalidate(_ inode: InodeID) async {
         guard let channel else { return }
-        let code = await notifier.invalidate(inode, channel)
-        if code != 0 && code != ENOENT && code != ENOTCONN && code != ENODEV {
-            log.error("the kernel refused to drop an inode's cache", ["inode": "\(inode)", "error": MountPoint.text(code)])
+        let wait = InvalidationWait()
+        notifier.invalidate(inode, channel) { [self] code in
+            Task { @LoopActor in
+                guard let code else { return wait.begin(Self.patience) }
+                report(code, inode)
+                wait.end()
+            }
         }
+        await wait.over()
+    }
+
+    private func report(_ code: Int32, _ inode: InodeID) {
+        guard code != 0 && code != ENOENT && code != ENOTCONN && code != ENODEV else { return }
+        log.error("the kernel refused to drop an inode's cache", ["inode": "\(inode)", "error": MountPoint.text(code)])
     }
 
     /// The notification names no entries: all cached names of the mount are checked again when they are used next. Sent on the

@@ -35,9 +35,8 @@ package import Telemetry
 ///    nothing.
 /// 3. Whoever acquires an exclusive lease or asks the leader holds nothing, since the answer may wait for a recall of ours.
 /// 4. Writers waiting for room hold nothing and are woken by commits.
-/// 5. The kernel's pages are invalidated without waiting unless attributes were handed out with a validity: a read that waits for the
-///    leader may hold the
-///    page that the invalidation wants.
+/// 5. The kernel's attributes are waited for when they are invalidated, its pages only for a short time: a read that waits for the leader may hold the page
+///    that the invalidation wants.
 @LoopActor
 package final class DistributedFilesystem: FileOperations {
     let metadata: any MetadataClient

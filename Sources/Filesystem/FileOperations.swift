@@ -62,7 +62,8 @@ package protocol FileOperations: AnyObject, Sendable {
 /// The kernel's caches of a mount, to be told about changes made elsewhere.
 @LoopActor
 package protocol KernelCache: AnyObject, Sendable {
-    /// Returns when cached attributes and pages of the inode are gone. Must not be awaited by an operation that holds a page lock.
+    /// Returns when cached attributes of the inode are gone and no cached page of it is used any more without a look at fresh ones. Never waits for long for
+    /// an operation of the mount.
     func invalidate(_ inode: InodeID) async
     /// Returns when cached entries of the directory, absent ones included, will be looked up again.
     func invalidateEntries(of directory: InodeID, names: [Name]) async

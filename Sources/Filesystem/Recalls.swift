@@ -52,9 +52,7 @@ extension DistributedFilesystem {
         }
     }
 
-    /// Tells the kernel to forget what it may hold. Waited for only where the kernel may use attributes or names without asking: pages
-    /// alone are
-    /// checked against fresh attributes by the kernel itself.
+    /// Tells the kernel to forget what it may hold.
     func invalidateKernel(_ inode: CachedInode) async {
         guard let kernelCache, inode.lookups > 0 || inode.id == .root else { return }
         let names = inode.kernelNames.sorted()
@@ -62,12 +60,8 @@ extension DistributedFilesystem {
         inode.kernelMayHold = false
         inode.kernelNames = []
         let id = inode.id
-        if options.kernelAttributeValidity == 0, options.kernelEntryValidity == 0 {
-            Task { @LoopActor in await kernelCache.invalidate(id) }
-        } else {
-            await kernelCache.invalidate(id)
-            if !names.isEmpty { await kernelCache.invalidateEntries(of: id, names: names) }
-        }
+        await kernelCache.invalidate(id)
+        if !names.isEmpty { await kernelCache.invalidateEntries(of: id, names: names) }
     }
 
     /// The session ended without asking: what was not committed is lost, and everything cached is void.
