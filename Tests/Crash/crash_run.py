@@ -87,6 +87,8 @@ class Run:
             self.workers.append((f"{kind}{mount}", subprocess.Popen(words, stderr=log, stdout=log, start_new_session=True)))
             log.close()
         self.wait_for_service(time.monotonic())
+        # Something must be there that can be lost.
+        self.machines.wait(lambda: sum(1 for _ in open(f"{self.records}/kept-files1")) > 100, "100 acknowledged files", 60)
         self.say(f"three daemons, {len(self.machines.mounts)} mounts, {len(self.workers)} workloads")
 
     def wait_for_service(self, since):

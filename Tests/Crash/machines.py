@@ -196,9 +196,13 @@ class Machines:
             if code is None:
                 continue
             with self.lock:
-                known = (kind, number) in self.excused or any(crash["pid"] == process.pid for crash in self.crashes)
+                # A fault, or a new process that has taken its place meanwhile, explains it.
+                known = (kind, number) in self.excused or (self.daemons if kind == "node" else self.mounters).get(number) is not process
+                known = known or any(crash["pid"] == process.pid for crash in self.crashes)
             if not known:
-                lines = open(self.log_path(kind, number), errors="replace").read().splitlines()[-15:]
+                lines = [line for line in open(self.log_path(kind, number), errors="replace").read().splitlines() if line][-60:]
+                start = next((at for at, line in enumerate(lines) if "atal" in line or "Simultaneous" in line), len(lines) - 8)
+                lines = lines[start : start + 12]
                 self.crashes.append({"process": f"{kind}{number}", "pid": process.pid, "code": code, "log": lines, "at": time.monotonic()})
                 yield self.crashes[-1]
 
