@@ -228,3 +228,21 @@ def test_disk_serves_what_stores_need():
         check(read(f"{disk.path}/link") == b"linked" * 1000, "a hard link is gone")
         answer = run(Cluster.companion("lossydisk"), "--send", disk.socket, "nonsense", ok=False)
         check("not a command" in answer, f"the answer to a wrong command: {answer}")
+
+
+def test_stores_survive_power_loss():
+    """On a disk that keeps nothing but what was synced, the stores that a daemon has flushed are there after a power loss, and so is every synced file."""
+    with lossy_disk() as disk, Cluster(nodes=1, directory=disk.path) as cluster:
+        content = os.urandom(300_000)
+        write(f"{cluster.mount}/kept", content)
+        node = f"{cluster.data}/node1"
+        process = cluster.mount_pid()
+        cluster.kill(1)
+        os.kill(process, 9)
+        run("umount", "-l", cluster.mount)
+        disk.drop()
+        for store in ("meta/state", "blocks/index", "resync"):
+            check(os.path.exists(f"{node}/{store}/CURRENT"), f"{store} is gone")
+        cluster.up()
+        check(read(f"{cluster.mount}/kept") == content, "a synced file is gone")
+        cluster.verify("--deep")
