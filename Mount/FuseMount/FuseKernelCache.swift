@@ -29,17 +29,17 @@ final class FuseKernelCache: KernelCache {
         notifier.close()
     }
 
-    /// How long the kernel may take to drop pages before nobody waits for it any more.
+    /// How long the kernel may take before nobody waits for it any more: it is then just forgetting the inode.
     private static let patience = 100 * Nanoseconds.millisecond
 
-    /// The kernel first marks the attributes invalid, which never waits, and then drops the pages (fuse_reverse_inval_inode, fs/fuse/inode.c). That
-    /// waits for reads that are under way, and such a read may itself wait for what follows this call: the answer to a recall, a session
-    /// that is claimed from a new leader. So what takes long is not waited for to its end: until the pages are gone, the kernel compares size and
-    /// time of change with fresh attributes before it uses one (`auto_inval_data`).
+    /// Pages stay: the kernel compares size and time of change with fresh attributes before it uses one (`auto_inval_data`). Dropping them
+    /// here would wait for reads that are under way, and such a read may itself wait for what follows this call: the answer to a recall, a
+    /// session that is claimed from a new leader. And a mount process that is killed meanwhile could not even end, since the read would
+    /// wait for its answer for ever.
     func invalidate(_ inode: InodeID) async {
         guard let channel else { return }
         let wait = InvalidationWait()
-        notifier.invalidate(inode, channel) { [self] code in
+        notifier.run({ channel.invalidate(inode, pages: false) }) { [self] code in
             Task { @LoopActor in
                 guard let code else { return wait.begin(Self.patience) }
                 report(code, inode)
@@ -47,6 +47,14 @@ final class FuseKernelCache: KernelCache {
             }
         }
         await wait.over()
+    }
+
+    func dropPages(_ inode: InodeID) {
+        guard let channel else { return }
+        notifier.run({ channel.invalidate(inode, pages: true) }) { [self] code in
+            guard let code else { return }
+            Task { @LoopActor in report(code, inode) }
+        }
     }
 
     private func report(_ code: Int32, _ inode: InodeID) {

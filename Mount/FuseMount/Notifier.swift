@@ -1,10 +1,9 @@
 import Bytes
 import Glibc
-import Model
 import Runtime
 
-/// Threads that tell the kernel to drop what it caches of an inode. Such a call waits for reads of its pages that are under way, and these may wait
-/// for the cluster: so neither the loop nor a FUSE thread makes it, and there are as many threads as there are calls that wait.
+/// Threads that tell the kernel to drop what it caches of an inode. Such a call may wait for reads that are under way, and these for the cluster: so
+/// neither the loop nor a FUSE thread makes it, and there are as many threads as there are calls that wait.
 ///
 /// Sendable without checking: all mutable state is behind `lock`.
 final class Notifier: @unchecked Sendable {
@@ -14,8 +13,7 @@ final class Notifier: @unchecked Sendable {
     private static let threadsMax = 512
 
     private struct Job {
-        var inode: InodeID
-        var channel: NotificationChannel
+        var call: @Sendable () -> Int32
         /// Called twice, on the notifier's thread: when the call begins, with nil, and when it is over, with its result.
         var report: @Sendable (Int32?) -> Void
     }
@@ -38,15 +36,15 @@ final class Notifier: @unchecked Sendable {
 
     private func addThread() -> Int32 {
         lock.withLock { threads += 1 }
-        let code = SystemThread.start("fuse notify") { [self] in run() }
+        let code = SystemThread.start("fuse notify") { [self] in serve() }
         if code != 0 { lock.withLock { threads -= 1 } }
         return code
     }
 
-    func invalidate(_ inode: InodeID, _ channel: NotificationChannel, _ report: @escaping @Sendable (Int32?) -> Void) {
+    func run(_ call: @escaping @Sendable () -> Int32, _ report: @escaping @Sendable (Int32?) -> Void) {
         let (accepted, isShort) = lock.withLock {
             if closed { return (false, false) }
-            jobs.append(Job(inode: inode, channel: channel, report: report))
+            jobs.append(Job(call: call, report: report))
             return (true, jobs.count > idle && threads < Self.threadsMax)
         }
         guard accepted else { return report(ENODEV) }
@@ -65,7 +63,7 @@ final class Notifier: @unchecked Sendable {
         for _ in 0..<waiting { work.signal() }
     }
 
-    private func run() {
+    private func serve() {
         while true {
             lock.withLock { idle += 1 }
             work.wait()
@@ -76,7 +74,7 @@ final class Notifier: @unchecked Sendable {
             }
             if let job {
                 job.report(nil)
-                job.report(job.channel.invalidate(job.inode))
+                job.report(job.call())
             }
             let isSpare = lock.withLock {
                 if isOver || (jobs.isEmpty && idle >= Self.idleThreads) {

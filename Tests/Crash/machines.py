@@ -229,6 +229,8 @@ class Machines:
             with contextlib.suppress(ProcessLookupError):
                 process.kill()
         for number in self.mounts:
+            # By force: frees a process that waits in the kernel for its own answer.
+            subprocess.run(["umount", "-f", self.point(number)], capture_output=True)
             subprocess.run(["umount", "-l", self.point(number)], capture_output=True)
         for _, _, process in self.processes():
             with contextlib.suppress(subprocess.TimeoutExpired):

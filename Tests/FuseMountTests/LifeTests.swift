@@ -189,6 +189,11 @@ import Testing
             let inode = try #require(mounted.files.inode("f"))
             await mounted.files.kernelCache?.invalidate(inode)
             #expect(await child.ask("os.pread(g, 100, 0), os.fstat(g).st_size") == "(b'second', 6)")
+            // Of the same size and time of change.
+            mounted.files.replaceContent("f", "Second", touches: false)
+            #expect(await child.ask("os.pread(g, 100, 0)") == "b'second'")
+            mounted.files.kernelCache?.dropPages(inode)
+            while await child.ask("os.pread(g, 100, 0)") != "b'Second'" {}
             // An inode that the kernel does not know.
             await mounted.files.kernelCache?.invalidate(InodeID(rawValue: 1 << 40))
         }
@@ -210,6 +215,9 @@ import Testing
             mounted.files.replaceContent("g", "other text")
             let other = try Child(mounted.path)
             #expect(await other.ask("os.stat(M+'/g').st_size") == "10")
+            // Dropping pages does wait for the read, and holds up nobody.
+            for _ in 0..<10 { mounted.files.kernelCache?.dropPages(f) }
+            await mounted.files.kernelCache?.invalidate(g)
             mounted.files.letGo()
             #expect(await child.answer() == "text")
             #expect(await other.end())
