@@ -214,8 +214,17 @@ class Machines:
                 raise ClusterError(f"waited {limit} s in vain for {what}")
             time.sleep(0.1)
 
-    def wait_until_whole(self, limit=180):
-        """All nodes up, a leader, and no node owes another a copy."""
+    def wait_until_up(self, limit=120):
+        """All nodes up, and a leader."""
+
+        def up():
+            status = self.status()
+            return bool(status) and status["healthy"]
+
+        self.wait(up, "all nodes to be up", limit)
+
+    def wait_until_whole(self, limit=240):
+        """All nodes up, a leader, and no node owes another a copy. What is owed is tried again after a minute at first."""
 
         def whole():
             status = self.status()

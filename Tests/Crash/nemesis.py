@@ -84,7 +84,7 @@ class Nemesis:
         return entry
 
     def repair(self, entry):
-        self.machines.wait_until_whole()
+        self.machines.wait_until_up()
         flags = ["--repair", "--deep"] if entry["fault"] in ("rot", "power-all", "power-node") else ["--repair"]
         code, report = self.machines.verify(*flags)
         # Writes go on meanwhile; what this did not get is found at the end.
