@@ -103,6 +103,7 @@ let package = Package(
             ], swiftSettings: strict),
 
         // Tests
+        .executableTarget(name: "lossydisk", dependencies: ["CFuse", "CPosix"], path: "Tests/LossyDisk", swiftSettings: strict),
         tests("BaseTests", ["Bytes", "Model", "Digest", "Runtime", "Telemetry"]),
         tests("RuntimeTests", ["Bytes", "Model", "Runtime", "Telemetry", "Wire", "Transport", "Credentials", "TestSupport"]),
         tests("ConsensusTests", ["Bytes", "Model", "Consensus"]),
