@@ -25,5 +25,11 @@ final class MemoryStores: StateStoreProvider {
         adoptions += 1
     }
 
+    /// Somebody removed the files.
+    func lose() {
+        current = MemoryStore()
+        fresh = nil
+    }
+
     func crash() { current.crash() }
 }

@@ -34,6 +34,8 @@ final class TestGroup {
     var adjust: (inout MetadataOptions) -> Void
     private var clients: [String: LeaderMetadataClient] = [:]
     var deleted: [BlockKey] = []
+    /// Whether a server may begin without its log.
+    var canRejoin = true
 
     init(_ count: UInt64, seed: UInt64 = 1, adjust: @escaping (inout MetadataOptions) -> Void = { _ in }) {
         world = MemoryWorld(seed: seed)
@@ -72,7 +74,7 @@ final class TestGroup {
         options.logSegmentBytes = 64 << 10
         adjust(&options)
         node.server = try await MetadataServer.start(
-            options: options, environment: environment, requests: connections, stores: node.stores, bootstrap: bootstrap, log: Self.log
+            options: options, environment: environment, requests: connections, stores: node.stores, bootstrap: bootstrap, canRejoin: canRejoin, log: Self.log
         ) { [weak self] keys in
             self?.deleted += keys
             return true
