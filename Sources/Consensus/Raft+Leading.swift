@@ -20,7 +20,7 @@ extension Raft {
         }
     }
 
-    private mutating func sendHeartbeat(_ peer: Int) {
+    mutating func sendHeartbeat(_ peer: Int) {
         let progress = leadership.peers[peer]
         if progress.state == .probe, progress.trust == .full { return sendNext(peer, withEntries: false) }
         if progress.state == .replicate, log.term(at: progress.next - 1) == nil {

@@ -84,6 +84,7 @@ extension Raft {
             // It answers like this only after the admission, which is durable then; what it said before it lost its log is too old to come here.
             guard progress.admission > 0 else { return false }
             leadership.peers[peer].regainTrust(last: log.lastIndex)
+            sendHeartbeat(peer)
         case .none(let earlier):
             guard let acknowledged, acknowledged >= earlier else {
                 send(.distrust(index: earlier), to: progress.id)

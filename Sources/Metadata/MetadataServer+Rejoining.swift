@@ -11,16 +11,20 @@ extension MetadataServer {
     func standingChanged(_ standing: Standing) {
         switch standing {
         case .recovering:
-            nextWarning = now + Self.warningPeriod
-            log.warning("has no metadata log that can be trusted; neither votes nor acknowledges until a leader admits it", [:])
+            log.error(
+                "the metadata log here lacks what this node acknowledged, so an older copy was put back; neither votes nor acknowledges until a leader "
+                    + "admits it anew", ["leader": leader?.description ?? "unknown"])
+            waitForAdmission()
         case .admitted(let index):
             nextWarning = .max
-            log.info("was admitted to the metadata group anew; votes again after catching up", ["leader": leader?.description ?? "unknown", "index": "\(index)"])
+            log.info("was admitted to the metadata group", ["leader": leader?.description ?? "unknown", "index": "\(index)"])
         case .trusted:
             nextWarning = .max
             log.info("has caught up with the metadata log", ["index": "\(raft.commitIndex)"])
         }
     }
+
+    func waitForAdmission() { nextWarning = now + Self.warningPeriod }
 
     func warnIfNotAdmitted() {
         guard now >= nextWarning else { return }

@@ -130,7 +130,10 @@ package final class MetadataServer {
         configuration = configurations.last?.configuration ?? configuration
         storage.onPersisted = { [weak self] token in self?.persisted(token) }
         storage.onFailure = { [weak self] cause in self?.fail(cause) }
-        if raft.standing == .recovering { standingChanged(.recovering) }
+        if raft.standing == .recovering {
+            log.info("has no metadata log; neither votes nor acknowledges until a leader admits it", [:])
+            waitForAdmission()
+        }
         scheduleTick()
     }
 
