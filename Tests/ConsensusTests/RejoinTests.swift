@@ -146,7 +146,7 @@ import Testing
     @Test func aDeposedLeaderAdmitsNobody() {
         #expect(admittedByADeposedLeader().servers[4]?.standing == .recovering)
         #if DEBUG
-            #expect(admittedByADeposedLeader { $0.mutations = [.admitsWithoutProof] }.servers[4]?.standing == .admitted(upTo: 1), "the scenario is another one")
+            #expect(admittedByADeposedLeader { $0.mutations = [.admitsWithoutProof] }.servers[4]?.standing != .recovering, "the scenario is another one")
         #endif
     }
 
