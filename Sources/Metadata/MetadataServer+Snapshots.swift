@@ -103,7 +103,7 @@ extension MetadataServer {
     /// Body: `SnapshotChunk`; payload: rows. The answer: one byte, 1 if the snapshot is not (or no longer) needed.
     func snapshotChunk(_ message: Transport.Message) async throws(TransportError) -> Transport.Message {
         let chunk = try decode(message) { reader throws(DecodeError) in try SnapshotChunk(from: &reader) }
-        guard leadership == nil, !isInstalling, chunk.term >= term else { throw TransportError(.unavailable, "no snapshot can be taken now") }
+        guard leadership == nil, !isInstalling, chunk.term >= term, raft.acceptsSnapshot else { throw TransportError(.unavailable, "no snapshot can be taken now") }
         if chunk.mark.index <= namespace.appliedIndex { return Transport.Message(body: [1]) }
         let batch: WriteBatch
         do throws(DecodeError) {

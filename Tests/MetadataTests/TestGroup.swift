@@ -16,7 +16,7 @@ final class TestGroup {
     final class Node {
         let id: NodeID
         let disk = MemoryDisk()
-        let media = StateMedia()
+        var media = StateMedia()
         var stores: SimulatedStateStores?
         var server: MetadataServer?
         var listener: RequestServer?
@@ -25,6 +25,12 @@ final class TestGroup {
         init(_ number: UInt64) { id = NodeID(rawValue: number) }
 
         var name: String { "node\(id.rawValue)" }
+
+        /// Somebody removed the files of the state.
+        func loseState() {
+            media = StateMedia()
+            disk.wipe("/data/meta")
+        }
     }
 
     struct GaveUp: Error {}
@@ -35,6 +41,8 @@ final class TestGroup {
     var adjust: (inout MetadataOptions) -> Void
     private var clients: [String: LeaderMetadataClient] = [:]
     var deleted: [BlockKey] = []
+    /// Whether a server may begin without its log.
+    var canRejoin = true
 
     init(_ count: UInt64, seed: UInt64 = 1, adjust: @escaping (inout MetadataOptions) -> Void = { _ in }) {
         world = MemoryWorld(seed: seed)
@@ -75,7 +83,7 @@ final class TestGroup {
         let stores = SimulatedStateStores(media: node.media, disk: environment.disk, directory: "/data/meta")
         node.stores = stores
         node.server = try await MetadataServer.start(
-            options: options, environment: environment, requests: connections, stores: stores, bootstrap: bootstrap, log: Self.log
+            options: options, environment: environment, requests: connections, stores: stores, bootstrap: bootstrap, canRejoin: canRejoin, log: Self.log
         ) { [weak self] keys in
             self?.deleted += keys
             return true
