@@ -43,7 +43,7 @@ extension DistributedFilesystem {
                 guard clock.now + delay < deadline else {
                     log.error(
                         "changes of a file are lost: another session needs it", ["inode": "\(inode.id)", "errno": "\(error.rawValue)"])
-                    dropChanges(inode)
+                    loseChanges(inode)
                     return
                 }
                 await clock.sleep(nanoseconds: delay)
@@ -78,7 +78,7 @@ extension DistributedFilesystem {
                 lost += 1
                 inode.errorCount += 1
                 inode.lastError = .io
-                dropChanges(inode)
+                loseChanges(inode)
             }
             inode.dropCaches(stamp: nextStamp())
             inode.pagesVersion = nil
