@@ -167,7 +167,7 @@ package final class RecordedContent {
     @discardableResult
     package func close(_ file: OpenedFile) async -> Bool {
         let history = ledger.history(file.inode)
-        let call = history.begin(client, .init(client, .close(handle: file.label)))
+        let call = history.begin(client, .init(client, .close(handle: file.label, mustTell: true)))
         var isWell = true
         do throws(Errno) {
             try await files.flush(file.inode, handle: file.handle)

@@ -124,7 +124,7 @@ package final class ImageWorkload: Workload {
         image.begin(change)
         do throws(Errno) {
             try await body()
-            image.end()
+            image.end(overLoss: context.recorder.lossCount(context.client) != file.losses)
         } catch { return }
     }
 
