@@ -8,7 +8,8 @@ package enum ContentCall: Equatable, Sendable {
     case sync(handle: UInt64)
     /// flush, at close(2): only tells errors. `mustTell`: the client knows what there is to tell; a sync finds it out.
     case close(handle: UInt64, mustTell: Bool)
-    /// No call: what the client had not synced may be gone from here on. `owes`: its handles tell. `ends`: its open calls take no effect any more.
+    /// No call: what the client had not synced may be gone from here on. `owes`: its handles tell. `ends`: its open calls take no effect
+    /// any more.
     case lose(owes: Bool, ends: Bool)
 }
 

@@ -1,5 +1,7 @@
-/// The content of one file under the contract: a read sees every write that returned before, at any client; what was synced, or seen by another
-/// client, stays whatever dies; of the rest, a client that dies or loses its session loses the newest changes only; and a handle whose changes were
+/// The content of one file under the contract: a read sees every write that returned before, at any client; what was synced, or seen by
+/// another
+/// client, stays whatever dies; of the rest, a client that dies or loses its session loses the newest changes only; and a handle whose
+/// changes were
 /// lost says so at its next sync or close.
 package struct ContentModel: SequentialModel {
     package let initial = ContentState()

@@ -15,7 +15,8 @@ package struct OpenedFile: Sendable {
     package let flags: Int32
 }
 
-/// Calls on content that are noted in a ledger; places and counts in cells. Failures are answered with nil or false; the ledger knows which.
+/// Calls on content that are noted in a ledger; places and counts in cells. Failures are answered with nil or false; the ledger knows
+/// which.
 @LoopActor
 package final class RecordedContent {
     private let files: any FileOperations

@@ -6,7 +6,8 @@ import Namespace
 package import Runtime
 import TestSupport
 
-/// Sequential and random input and output of any offset and length on files of its own, around the sizes where storage changes: what lies in
+/// Sequential and random input and output of any offset and length on files of its own, around the sizes where storage changes: what lies
+/// in
 /// the inode, blocks, regions; with holes and truncation. Looks at the files of others as well.
 @LoopActor
 package final class ImageWorkload: Workload {
