@@ -12,6 +12,8 @@ let strict: [SwiftSetting] = [
     .enableUpcomingFeature("InferIsolatedConformances"),
     .treatAllWarnings(as: .error),
     .unsafeFlags(["-cross-module-optimization"], .when(configuration: .release)),
+    // Faults on purpose, for the simulator to find: see `Canary`. A release has none.
+    .define("CANARIES", .when(configuration: .debug)),
 ]
 
 /// Layer 2 holds pure values; it has no business with pointers, so the compiler checks that too.
@@ -144,7 +146,7 @@ let package = Package(
                 "BlockStore", "Transport", "Metadata", "Blocks", "Filesystem", "Verification", "Daemon", "TestSupport", "SimulationChecks",
             ], path: "Tests/Simulation", swiftSettings: strict),
         .executableTarget(
-            name: "dhtfs-simulate", dependencies: ["Simulation", "Telemetry"], path: "Tests/SimulationProgram", swiftSettings: strict),
+            name: "dhtfs-simulate", dependencies: ["Model", "Simulation", "Telemetry"], path: "Tests/SimulationProgram", swiftSettings: strict),
         .target(
             name: "TestSupport", dependencies: ["Bytes", "Model", "OrderedStore", "Runtime", "Telemetry", "Metadata"], path: "Tests/TestSupport",
             swiftSettings: strict),

@@ -1,3 +1,4 @@
+package import Model
 package import Telemetry
 
 /// What one run of the simulator is to do.
@@ -13,6 +14,8 @@ package struct RunPlan: Sendable {
     package var script: FaultScript?
     /// How far clocks may run fast or slow, in millionths.
     package var drift = 50
+    /// A fault of the product's own that is in force; only where they are compiled in.
+    package var canary: Canary?
     package var printsTrace = false
     package var logLevel = LogLevel.info
 

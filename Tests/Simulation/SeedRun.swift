@@ -156,6 +156,9 @@ final class SeedRun {
 extension RunReport {
     /// Runs a plan in this process, which has no other run before or after it.
     package static func of(_ plan: RunPlan) -> RunReport {
+        #if CANARIES
+            Canary.active = plan.canary
+        #endif
         nonisolated(unsafe) var report = RunReport()
         nonisolated(unsafe) var made: (run: SeedRun, world: SimulatedWorld)?
         SimulatorExecutor.shared.run {
