@@ -37,7 +37,7 @@ final class SeedRun {
         let world = self.world
         slots = (1...plan.clients).map { ClientSlot($0, on: world.machines[$0 % world.machines.count], world) }
         nemesis = Nemesis(world, slots, random: faults)
-        load = Load(world, slots, random: SeededRandom(seed: random.next()))
+        load = Load(world, slots, plan.workloads, random: SeededRandom(seed: random.next()))
     }
 
     /// What may take no longer than this, once nothing is wrong any more, in nanoseconds.

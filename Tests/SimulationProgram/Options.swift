@@ -1,5 +1,6 @@
 import Model
 import Simulation
+import SimulationChecks
 import Telemetry
 
 /// What the command line asks for.
@@ -7,7 +8,7 @@ struct Options {
     static let usage = """
         usage: dhtfs-simulate [--seed N] [--seeds K] [--nodes N] [--clients M] [--seconds S] [--swarm | --even] [--minutes T] [--jobs J]
                               [--faults FILE] [--shrink] [--trace | --verbose] [--twice] [--known FILE] [--first]
-                              [--canary NAME] [--list-canaries]
+                              [--workloads KIND,…] [--canary NAME] [--list-canaries]
 
         Runs a whole cluster, its clients and its faults in one thread, one process for each seed.
 
@@ -25,6 +26,8 @@ struct Options {
           --twice       runs each seed twice and compares the traces
           --known FILE  runs the seeds of a list, one line each: seed, then what it once showed
           --first       ends with the first seed that breaks a rule
+          --workloads KIND,…
+                        these instead of those that the seed draws: \(WorkloadKind.allCases.map(\.rawValue).joined(separator: ", "))
           --canary NAME puts a fault into the product on purpose, which must be found; debug builds only
           --list-canaries
                         prints their names
@@ -80,6 +83,7 @@ struct Options {
                 plan.logLevel = .debug
             case "--twice": twice = true
             case "--first": endsAtFirst = true
+            case "--workloads": plan.workloads = try Self.workloads(try value(flag))
             case "--list-canaries": listsCanaries = true
             case "--canary": plan.canary = try Self.canary(try value(flag))
             case "--faults": plan.script = try Self.script(try value(flag))
@@ -94,6 +98,17 @@ struct Options {
             let start = first ?? 1
             seeds = (0..<UInt64(count ?? (isSingle ? 1 : 200))).map { start &+ $0 }
         }
+    }
+
+    private static func workloads(_ text: String) throws(OptionError) -> [WorkloadKind] {
+        var kinds: [WorkloadKind] = []
+        for name in text.split(separator: ",", omittingEmptySubsequences: false) {
+            guard let kind = WorkloadKind(rawValue: String(name)), !kinds.contains(kind) else {
+                throw OptionError(cause: "--workloads takes each of its names once, separated by commas, not '\(name)'; see --help")
+            }
+            kinds.append(kind)
+        }
+        return kinds
     }
 
     private static func canary(_ name: String) throws(OptionError) -> Canary {

@@ -128,6 +128,7 @@ struct Program {
         if plan.clients != usual.clients { words += " --clients \(plan.clients)" }
         if plan.seconds != usual.seconds { words += " --seconds \(plan.seconds)" }
         if plan.isSwarm != usual.isSwarm { words += " --even" }
+        if let workloads = plan.workloads { words += " --workloads " + workloads.map(\.rawValue).joined(separator: ",") }
         if let canary = plan.canary { words += " --canary \(canary)" }
         return words
     }
