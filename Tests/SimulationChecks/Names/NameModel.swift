@@ -3,7 +3,8 @@ package import Namespace
 
 /// The calls on names of one directory and all below it; errors as the product has them, in the order in which it checks.
 ///
-/// What was removed is forgotten but for its kind: a call on it fails with ESTALE, or as on an inode without links while somebody has it open.
+/// What was removed is forgotten but for its kind: a call on it fails with ESTALE, or as on an inode without links while somebody has it
+/// open.
 /// An error is accepted where any of the conditions holds that call for it and are checked in one step.
 package struct NameModel: SequentialModel {
     package let initial: NameState
