@@ -103,9 +103,16 @@ package final class LeaderMetadataClient: MetadataClient {
 
     // MARK: Leases
 
-    package func holdsExclusive(_ inode: InodeID) -> Bool { leases[inode] == true && now < validUntil }
+    package func holdsExclusive(_ inode: InodeID) -> Bool { leases[inode] == true && isValid }
 
-    package func holdsLease(_ inode: InodeID) -> Bool { leases[inode] != nil && now < validUntil }
+    package func holdsLease(_ inode: InodeID) -> Bool { leases[inode] != nil && isValid }
+
+    private var isValid: Bool {
+        #if CANARIES
+            if Canary.cachesPastLease.isActive { return true }
+        #endif
+        return now < validUntil
+    }
 
     package var leaseRemaining: UInt64 { validUntil > now ? validUntil - now : 0 }
 
