@@ -81,7 +81,7 @@ let package = Package(
             "Daemon",
             [
                 "Bytes", "Model", "Digest", "Runtime", "Telemetry", "Credentials", "Wire", "Ring", "Membership", "Consensus", "Namespace",
-                "OrderedStore", "RocksStore", "Journal", "BlockStore", "Transport", "Metadata", "Blocks", "CPosix",
+                "OrderedStore", "RocksStore", "Journal", "BlockStore", "Transport", "Metadata", "Blocks", "Filesystem", "CPosix",
             ]),
         .executableTarget(
             name: "dhtfs",
@@ -125,7 +125,27 @@ let package = Package(
         tests("DaemonTests", ["Bytes", "Model", "Runtime", "Credentials", "Daemon"]),
         tests("TidyTests", []),
         .target(
+            name: "Simulation",
+            dependencies: [
+                "Bytes", "Model", "Digest", "OrderedStore", "Runtime", "Telemetry", "Wire", "Ring", "Membership", "Consensus", "Namespace", "Journal",
+                "BlockStore", "Transport", "Metadata", "Blocks", "Filesystem", "Verification", "Daemon", "TestSupport", "SimulationChecks",
+            ], path: "Tests/Simulation", swiftSettings: strict),
+        .executableTarget(
+            name: "dhtfs-simulate", dependencies: ["Simulation"], path: "Tests/SimulationProgram", swiftSettings: strict),
+        .target(
             name: "TestSupport", dependencies: ["Bytes", "Model", "OrderedStore", "Runtime", "Telemetry"], path: "Tests/TestSupport",
             swiftSettings: strict),
+        .target(
+            name: "SimulationChecks",
+            dependencies: [
+                "Bytes", "Model", "Digest", "OrderedStore", "Runtime", "Telemetry", "Namespace", "Metadata", "Blocks", "Filesystem", "Verification",
+                "TestSupport",
+            ], path: "Tests/SimulationChecks", swiftSettings: strict),
+        tests(
+            "SimulationChecksTests",
+            [
+                "Bytes", "Model", "Digest", "OrderedStore", "Runtime", "Telemetry", "Namespace", "Metadata", "Blocks", "Filesystem",
+                "SimulationChecks", "TestSupport",
+            ]),
     ]
 )

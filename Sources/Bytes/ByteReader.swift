@@ -1,11 +1,14 @@
 /// Reads little-endian values from bytes it does not own. Total: it never traps, whatever the bytes are.
 ///
 /// The pointer must stay valid while the reader is used; make it inside `withBytes` or `withUnsafeBytes`.
+@usableFromInline
 package struct ByteReader {
     private var rest: UnsafeRawBufferPointer
 
+    @usableFromInline
     package init(_ bytes: UnsafeRawBufferPointer) { rest = bytes }
 
+    @usableFromInline
     package var remaining: Int { rest.count }
     package var isAtEnd: Bool { rest.isEmpty }
 
@@ -26,6 +29,7 @@ package struct ByteReader {
     }
 
     /// Takes a Bool; any byte but 0 and 1 is an error.
+    @inlinable
     package mutating func boolean() throws(DecodeError) -> Bool {
         switch try integer(UInt8.self) {
         case 0: return false
@@ -48,6 +52,7 @@ package struct ByteReader {
     }
 
     /// Takes a 32-bit count and that many elements; `max` bounds what is allocated.
+    @inlinable
     package mutating func array<Element>(
         max: Int, _ element: (inout ByteReader) throws(DecodeError) -> Element
     ) throws(DecodeError) -> [Element] {
@@ -61,17 +66,20 @@ package struct ByteReader {
     }
 
     /// Takes a presence byte and, if it is 1, the value.
+    @inlinable
     package mutating func optional<Value>(_ value: (inout ByteReader) throws(DecodeError) -> Value) throws(DecodeError) -> Value? {
         try boolean() ? try value(&self) : nil
     }
 
     /// - Throws: `.trailing` unless everything was read.
+    @usableFromInline
     package func finish() throws(DecodeError) {
         guard isAtEnd else { throw .trailing(count: remaining) }
     }
 }
 
 /// Why bytes could not be decoded.
+@usableFromInline
 package enum DecodeError: Error, Equatable, Sendable {
     /// The bytes end before the value does.
     case truncated
@@ -84,6 +92,7 @@ package enum DecodeError: Error, Equatable, Sendable {
 }
 
 /// A type with one byte layout, used on the wire and on disk.
+@usableFromInline
 package protocol ByteCodable {
     init(from reader: inout ByteReader) throws(DecodeError)
     func encode(to writer: inout ByteWriter)
@@ -91,6 +100,7 @@ package protocol ByteCodable {
 
 extension ByteCodable {
     /// Decodes a value that must take up all of `bytes`.
+    @inlinable
     package init(decoding bytes: UnsafeRawBufferPointer) throws(DecodeError) {
         var reader = ByteReader(bytes)
         self = try Self(from: &reader)
@@ -98,6 +108,7 @@ extension ByteCodable {
     }
 
     /// Decodes a value that must take up all of `bytes`.
+    @inlinable
     package init(decoding bytes: [UInt8]) throws(DecodeError) {
         let result: Result<Self, DecodeError> = bytes.withUnsafeBytes { raw in
             do throws(DecodeError) { return .success(try Self(decoding: raw)) } catch { return .failure(error) }
@@ -106,6 +117,7 @@ extension ByteCodable {
     }
 
     /// The value's bytes.
+    @inlinable
     package var encoded: [UInt8] {
         var writer = ByteWriter()
         encode(to: &writer)

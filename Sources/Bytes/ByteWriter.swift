@@ -1,7 +1,10 @@
 /// Appends little-endian values to an array; the twin of `ByteReader`.
+@usableFromInline
 package struct ByteWriter: Sendable {
+    @usableFromInline
     package private(set) var bytes: [UInt8] = []
 
+    @usableFromInline
     package init(reserving capacity: Int = 0) { bytes.reserveCapacity(capacity) }
 
     package var count: Int { bytes.count }
@@ -12,9 +15,11 @@ package struct ByteWriter: Sendable {
         withUnsafeBytes(of: value.littleEndian) { raw($0) }
     }
 
+    @usableFromInline
     package mutating func boolean(_ value: Bool) { bytes.append(value ? 1 : 0) }
 
     /// Appends bytes without a length.
+    @usableFromInline
     package mutating func raw(_ source: UnsafeRawBufferPointer) { bytes.append(contentsOf: source) }
 
     /// Appends bytes without a length.
@@ -30,12 +35,14 @@ package struct ByteWriter: Sendable {
     package mutating func string(_ source: String) { bytes(Array(source.utf8)) }
 
     /// Appends a 32-bit count and the elements.
+    @inlinable
     package mutating func array<Element>(_ elements: [Element], _ element: (inout ByteWriter, Element) -> Void) {
         integer(UInt32(elements.count))
         for value in elements { element(&self, value) }
     }
 
     /// Appends a presence byte and the value if there is one.
+    @inlinable
     package mutating func optional<Value>(_ value: Value?, _ encode: (inout ByteWriter, Value) -> Void) {
         boolean(value != nil)
         if let value { encode(&self, value) }

@@ -6,6 +6,7 @@ import Glibc
 /// `Synchronization.Mutex` is a priority-inheritance futex on Linux in Swift 6.3 and far slower under contention.
 ///
 /// Sendable without checking: a pthread mutex is made for sharing; its address never changes because it is allocated.
+@usableFromInline
 package final class Lock: @unchecked Sendable {
     private let mutex = UnsafeMutablePointer<pthread_mutex_t>.allocate(capacity: 1)
 

@@ -17,11 +17,11 @@ extension DaemonService {
         let authority: CertificateAuthority?
         do throws(DaemonError) { authority = try directory.authority() } catch { throw TransportError(.failed, error.cause) }
         guard let authority else { throw TransportError(.denied, "this node does not hold the authority's key; use a token of the node that does") }
-        guard request.node.rawValue != 0, layouts.rings.layouts.current.member(request.node) == nil else {
+        guard request.node.rawValue != 0, services.layouts.rings.layouts.current.member(request.node) == nil else {
             throw TransportError(.denied, "there is a node with this id already")
         }
         do throws(DaemonError) {
-            try await JoinTokens.redeem(request.secret, now: environment.clock.wallTime, through: client)
+            try await JoinTokens.redeem(request.secret, now: services.environment.clock.wallTime, through: services.client)
         } catch {
             log.warning("join refused", ["node": "\(request.node)", "reason": error.cause])
             throw TransportError(error.code == .cluster ? .unavailable : .denied, error.cause)
@@ -33,7 +33,7 @@ extension DaemonService {
             log.info("admitted", ["node": "\(request.node)"])
             let reply = JoinReply(
                 nodeCertificate: made.node.pem, mountCertificate: made.mount.pem, authorityCertificate: authority.certificate.pem,
-                layout: layouts.rings.layouts.encoded)
+                layout: services.layouts.rings.layouts.encoded)
             return Message(body: reply.encoded)
         } catch { throw TransportError(.malformed, error.cause) }
     }

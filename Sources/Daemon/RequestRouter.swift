@@ -10,20 +10,24 @@ import Wire
 @LoopActor
 final class RequestRouter {
     /// Set when everything is put together; requests before that are told to come back.
-    weak var daemon: DaemonService?
+    weak var services: NodeServices?
 
     func handle(_ kind: RequestKind, _ message: Message, _ channel: any Channel) async throws(TransportError) -> Message {
-        guard let daemon else { throw TransportError(.unavailable, "the daemon is starting") }
-        if let node = channel.peer.node { daemon.membership.heard(node) }
+        guard let services else { throw TransportError(.unavailable, "the daemon is starting") }
+        if let node = channel.peer.node { services.membership.heard(node) }
         switch kind {
         case .raft, .raftSnapshot, .metadataSessionOpen, .metadataSessionRenew, .metadataSessionClose, .metadataQuery, .metadataCommand, .metadataLease,
             .metadataScan:
-            return try await daemon.metadata.handle(kind, message, channel)
+            return try await services.metadata.handle(kind, message, channel)
         case .blockPut, .blockReplicate, .blockGet, .blockProbe, .blockDelete, .blockList, .blockCheck, .blockPullFrom, .blockLocate:
-            return try await daemon.blocks.handle(kind, message)
-        case .probe: return try await daemon.membership.handle(message)
-        case .status: return Message(body: await daemon.status().encoded)
-        case .join: return try await daemon.admit(message)
+            return try await services.blocks.handle(kind, message)
+        case .probe: return try await services.membership.handle(message)
+        case .status:
+            if let status = await services.describe?() { return Message(body: status.encoded) }
+            return Message(body: await services.status().encoded)
+        case .join:
+            guard let admit = services.admit else { throw TransportError(.unavailable, "this daemon admits nobody") }
+            return try await admit(message)
         case .metadataRecall: throw TransportError(.unavailable, "this daemon has no leases")
         }
     }

@@ -45,10 +45,11 @@ extension DistributedFilesystem {
                 continue
             }
             if metadata.holdsExclusive(inode.id), let attributes = cachedAttributes(inode) { return attributes }
-            let mark = mark
             let granted: Attributes
             do { granted = try await metadata.acquireExclusive(inode.id) } catch { throw Errno(error) }
-            guard inode.recall == nil, inode.droppedAt <= mark, metadata.holdsExclusive(inode.id) else { continue }
+            // A lease that is held now was granted with these attributes, after any recall that was answered while the question was under way. To ask
+            // again because of such a recall would let two writers take the lease from each other for ever, and neither write.
+            guard inode.recall == nil, metadata.holdsExclusive(inode.id) else { continue }
             if let stored = inode.stored, stored.version >= granted.version { continue }
             if inode.stored != nil { noteChange(inode) }
             inode.stored = granted

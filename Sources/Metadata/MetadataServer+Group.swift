@@ -1,6 +1,8 @@
 package import Consensus
+package import Digest
 package import Model
 import Namespace
+import OrderedStore
 import Runtime
 
 // The members of the group, and how it is doing.
@@ -93,5 +95,12 @@ extension MetadataServer {
     package func localRecord(_ key: String) -> (value: [UInt8], version: UInt64)? {
         guard let answer = try? namespace.answer(.record(key: key)), case .record(let value, let version) = answer else { return nil }
         return (value, version)
+    }
+
+    /// Blocks in use with keys above `after`, in order, at most `limit`, as this server's state has them: possibly old. nil while the state cannot be
+    /// read.
+    package func localReferences(after: BlockKey?, limit: Int) -> [BlockKey]? {
+        guard !isInstalling, !hasFailed else { return nil }
+        do throws(StoreError) { return try Rows(store).blocksInUse(after: after, limit: limit) } catch { return nil }
     }
 }

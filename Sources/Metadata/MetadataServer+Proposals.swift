@@ -131,6 +131,7 @@ extension MetadataServer {
         read.asked = []
         for waiter in waiters { waiter.resume(returning: index) }
         guard !read.gathering.isEmpty else { return }
+        // Not swapped: two accesses to one property of an object at the same time are a trap.
         read.asked = read.gathering
         read.gathering = []
         if index == nil || leadership == nil {

@@ -59,6 +59,19 @@ package struct Rows {
         }
     }
 
+    /// The blocks that files refer to, with keys above `after`, in order, at most `limit`.
+    package func blocksInUse(after: BlockKey?, limit: Int) throws(StoreError) -> [BlockKey] {
+        var blocks: [BlockKey] = []
+        let lower = after.map { RowKey.reference($0) + [0] } ?? Table.reference.prefix
+        try forEach(from: lower, to: Table.reference.end) { key, value throws(StoreError) in
+            var fields = KeyFields(key)
+            guard let block = fields.block(), fields.isAtEnd, let record = try? ReferenceRecord(decoding: value) else { throw Self.corrupt(key) }
+            if record.count > 0 { blocks.append(block) }
+            return blocks.count < limit
+        }
+        return blocks
+    }
+
     /// Visits every extent of every file: which block a file refers to, and where.
     package func forEachReference(_ visit: (_ inode: InodeID, _ extent: Extent) throws(StoreError) -> Bool) throws(StoreError) {
         try forEach(from: Table.extents.prefix, to: Table.extents.end) { key, value throws(StoreError) in

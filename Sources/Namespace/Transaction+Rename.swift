@@ -21,7 +21,7 @@ extension Transaction {
         let parents = Parents(source: source, target: from == to ? nil : target)
         // "If oldpath and newpath are existing hard links referring to the same file, then rename() does nothing."
         if let present, present.inode == entry.inode {
-            return .renamed(moved: moved.attributes, other: nil, orphaned: false, parents: parents.attributes)
+            return .renamed(moved: moved.attributes, other: moved.attributes, orphaned: false, parents: parents.attributes)
         }
         if mode == .exchange, let present {
             return try exchange(moved, name, with: try inode(of: present), newName, parents)

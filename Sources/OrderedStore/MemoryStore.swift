@@ -31,6 +31,14 @@ package final class MemoryStore: OrderedStore {
 
     /// What a crash leaves: the state of the last flush.
     package func crash() { rows = durable }
+
+    /// What the next process finds after this one's end, as a store of its own: whatever the old one's remains still write goes nowhere.
+    package func survivor(keepingUnflushed: Bool) -> MemoryStore {
+        let result = MemoryStore()
+        result.rows = keepingUnflushed ? rows : durable
+        result.durable = result.rows
+        return result
+    }
 }
 
 /// A `MemoryStore` as it was.

@@ -9,18 +9,23 @@ import Glibc
 ///
 /// Jobs that other threads enqueue go where they always went. Code without isolation that awaits loop code may go on on the loop's thread, so
 /// it must not block there.
-enum GlobalExecutorHook {
-    private typealias Original = @convention(thin) (UnownedJob) -> Void
-    private typealias Hook = @convention(thin) (UnownedJob, Original) -> Void
+package enum GlobalExecutorHook {
+    package typealias Original = @convention(thin) (UnownedJob) -> Void
+    /// Takes a job, or hands it to the original.
+    package typealias Hook = @convention(thin) (UnownedJob, Original) -> Void
 
-    /// Sets the pointer that the runtime offers for this (swift_task_enqueueGlobal_hook, swift/Runtime/Concurrency.h).
+    /// Keeps resumed tasks of the process's event loop on it.
     static func install() {
-        guard let symbol = dlsym(nil, "swift_task_enqueueGlobal_hook") else {
-            fatalError("this Swift runtime has no hook for the global executor, so loop code cannot stay on its thread")
-        }
-        let hook: Hook = { job, original in
+        install { job, original in
             let loop = EventLoop.shared
             if loop.isCurrent { loop.add(job) } else { original(job) }
+        }
+    }
+
+    /// Sets the pointer that the runtime offers for this (swift_task_enqueueGlobal_hook, swift/Runtime/Concurrency.h).
+    package static func install(_ hook: Hook) {
+        guard let symbol = dlsym(nil, "swift_task_enqueueGlobal_hook") else {
+            fatalError("this Swift runtime has no hook for the global executor, so loop code cannot stay on its thread")
         }
         symbol.assumingMemoryBound(to: UnsafeRawPointer?.self).pointee = unsafeBitCast(hook, to: UnsafeRawPointer?.self)
     }

@@ -17,21 +17,26 @@ package enum LogLevel: Int, Comparable, CaseIterable, Sendable {
 }
 
 /// A structured log: one line per event, `time level component: message key=value …`, to standard error by one write(2), so that
-/// lines of several threads never mix. Any thread. Never give it secrets or file content.
+/// lines of several threads never mix, or wherever `output` takes it. Any thread. Never give it secrets or file content.
 package struct Log: Sendable {
+    /// Takes the lines, without time and newline, instead of standard error.
+    package typealias Output = @Sendable (_ level: LogLevel, _ line: String) -> Void
+
     /// Who speaks, such as "raft" or "blocks".
     package let component: String
     private let level: LogLevel
     private let context: [(String, String)]
+    private let output: Output?
 
-    package init(component: String, level: LogLevel = .info, context: [(String, String)] = []) {
+    package init(component: String, level: LogLevel = .info, context: [(String, String)] = [], output: Output? = nil) {
         self.component = component
         self.level = level
         self.context = context
+        self.output = output
     }
 
     /// The same destination and level under another name.
-    package func named(_ component: String) -> Log { Log(component: component, level: level, context: context) }
+    package func named(_ component: String) -> Log { Log(component: component, level: level, context: context, output: output) }
 
     package func debug(_ message: @autoclosure () -> String, _ fields: @autoclosure () -> KeyValuePairs<String, String> = [:]) {
         if level <= .debug { write(.debug, message(), fields()) }
@@ -50,11 +55,11 @@ package struct Log: Sendable {
     }
 
     private func write(_ level: LogLevel, _ message: String, _ fields: KeyValuePairs<String, String>) {
-        var line = "\(Self.timestamp()) \(level.name) \(component): \(Self.oneLine(message))"
+        var line = "\(level.name) \(component): \(Self.oneLine(message))"
         for (key, value) in context { line += " \(key)=\(Self.quoted(value))" }
         for (key, value) in fields { line += " \(key)=\(Self.quoted(value))" }
-        line += "\n"
-        var bytes = Array(line.utf8)
+        if let output { return output(level, line) }
+        var bytes = Array("\(Self.timestamp()) \(line)\n".utf8)
         bytes.withUnsafeMutableBytes { _ = Glibc.write(STDERR_FILENO, $0.baseAddress, $0.count) }
     }
 

@@ -1,6 +1,6 @@
 import Runtime
 
-/// A directory of a `MemoryDisk`: what is in it now, and what a crash leaves in it.
+/// A directory of a `MemoryDisk`: what is in it now, and what is on the medium.
 @LoopActor
 final class MemoryDirectory {
     enum Entry {
@@ -11,88 +11,35 @@ final class MemoryDirectory {
     var entries: [String: Entry] = [:]
     var durable: [String: Entry] = [:]
 
-    /// Bytes of all files below.
-    var size: Int {
-        entries.values.reduce(0) { sum, entry in
-            switch entry {
-            case .file(let file): sum + file.bytes.count
-            case .directory(let directory): sum + directory.size
-            }
-        }
-    }
+    /// In the order of names, so that a seed has one outcome.
+    private var sortedEntries: [(key: String, value: Entry)] { entries.sorted { $0.key < $1.key } }
 
-    func files(under path: String) -> [String] {
-        entries.flatMap { name, entry in
+    /// All files below with their paths, in the order of names.
+    func files(under path: String) -> [(path: String, content: MemoryContent)] {
+        sortedEntries.flatMap { name, entry in
             switch entry {
-            case .file: [path + "/" + name]
+            case .file(let file): [(path + "/" + name, file)]
             case .directory(let directory): directory.files(under: path + "/" + name)
             }
         }
     }
 
-    func crash(random: SeededRandom?) {
+    /// The names are those on the medium.
+    func forgetUnsynced() {
         entries = durable
-        // In the order of names, so that a seed has one outcome.
-        for (_, entry) in entries.sorted(by: { $0.key < $1.key }) {
+        for case .directory(let directory) in entries.values { directory.forgetUnsynced() }
+    }
+
+    /// A tree with what is on the medium.
+    func durableCopy(usage: MemoryUsage) -> MemoryDirectory {
+        let copy = MemoryDirectory()
+        for (name, entry) in durable {
             switch entry {
-            case .file(let file): file.crash(random: random)
-            case .directory(let directory): directory.crash(random: random)
+            case .file(let file): copy.entries[name] = .file(file.durableCopy(usage: usage))
+            case .directory(let directory): copy.entries[name] = .directory(directory.durableCopy(usage: usage))
             }
         }
-    }
-}
-
-/// The content of a file of a `MemoryDisk`.
-@LoopActor
-final class MemoryContent {
-    enum Change {
-        case write(offset: Int, bytes: [UInt8])
-        case resize(Int)
-    }
-
-    var bytes: [UInt8] = []
-    var durable: [UInt8] = []
-    /// Changes since the last sync, in order.
-    var pending: [Change] = []
-
-    func change(_ change: Change) {
-        Self.apply(change, to: &bytes)
-        pending.append(change)
-    }
-
-    func sync() {
-        for change in pending { Self.apply(change, to: &durable) }
-        pending.removeAll()
-    }
-
-    func crash(random: SeededRandom?) {
-        if let random {
-            for change in pending where random.below(2) == 0 {
-                if case .write(let offset, let bytes) = change, random.below(4) == 0 {
-                    Self.apply(.write(offset: offset, bytes: Array(bytes.prefix(random.below(bytes.count)))), to: &durable)
-                } else {
-                    Self.apply(change, to: &durable)
-                }
-            }
-        }
-        pending.removeAll()
-        bytes = durable
-    }
-
-    private static func apply(_ change: Change, to target: inout [UInt8]) {
-        switch change {
-        case .write(let offset, let bytes):
-            let end = offset + bytes.count
-            if end > target.count { target += [UInt8](repeating: 0, count: end - target.count) }
-            target.withUnsafeMutableBytes { all in
-                bytes.withUnsafeBytes { UnsafeMutableRawBufferPointer(rebasing: all[offset..<end]).copyMemory(from: $0) }
-            }
-        case .resize(let length):
-            if length < target.count {
-                target.removeLast(target.count - length)
-            } else {
-                target += [UInt8](repeating: 0, count: length - target.count)
-            }
-        }
+        copy.durable = copy.entries
+        return copy
     }
 }

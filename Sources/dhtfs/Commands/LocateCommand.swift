@@ -52,7 +52,7 @@ enum LocateCommand {
     }
 
     @LoopActor private static func locate(_ extents: [Extent], _ client: ClientStack) async -> [Place] {
-        let ring = client.layouts.current
+        let ring = client.services.layouts.current
         var places: [Place] = []
         var known: [NodeID: Set<Int>] = [:]
         for (index, extent) in extents.enumerated() {
@@ -64,7 +64,7 @@ enum LocateCommand {
             while !rest.isEmpty {
                 let part = Array(rest.prefix(BlockKeysRequest.keysMax))
                 rest = rest.dropFirst(part.count)
-                guard let lengths = try? await client.replicas.probe(part.map { extents[$0].key }, on: node, timeout: 3 * Nanoseconds.second) else { continue }
+                guard let lengths = try? await client.services.replicas.probe(part.map { extents[$0].key }, on: node, timeout: 3 * Nanoseconds.second) else { continue }
                 for (index, length) in zip(part, lengths) where length > 0 {
                     for position in places[index].replicas.indices where places[index].replicas[position].node == node {
                         places[index].replicas[position].has = true

@@ -38,7 +38,7 @@ enum MountCommand {
             let ending = Ending()
             Signals.on(SIGTERM) { ending.request() }
             Signals.on(SIGINT) { ending.request() }
-            let metadata = try await client.openSession(name: "mount \(path)")
+            let metadata = try await client.services.openSession(name: "mount \(path)")
             let files = client.filesystem(metadata)
             let mount = FuseMount(mountPoint: path, options: options(settings, arguments), operations: files, log: log)
             do throws(FuseMountError) { try await mount.mount() } catch {
@@ -47,7 +47,7 @@ enum MountCommand {
             }
             // The lease bounds both; names only where the kernel can be told to look them up again.
             files.letKernelCache(entries: mount.canInvalidateEntries ? leaseMax : 0, attributes: leaseMax)
-            client.followLayout(metadata)
+            client.services.followLayout(metadata)
             try MountRecord.write(path)
             log.info("mounted", ["at": path])
             ChildProcess.reportReady()

@@ -10,7 +10,7 @@ enum RingCommand {
 
     @LoopActor private static func run(_ arguments: Arguments) async throws(DaemonError) -> Int32 {
         let client = try ClientStack(try Settings(arguments))
-        let layouts = try await client.currentLayouts()
+        let layouts = try await client.services.currentLayouts()
         let ring = Ring(layouts.current)
         let shares = ring.shares()
         if arguments.isOn("--json") {

@@ -16,7 +16,7 @@ enum StatusCommand {
     @LoopActor private static func run(_ arguments: Arguments) async throws(DaemonError) -> Int32 {
         let settings = try Settings(arguments)
         let client = try ClientStack(settings)
-        let layout = client.layouts.current.layout
+        let layout = client.services.layouts.current.layout
         let answers = await collect(layout.members, client)
         let leader = answers.compactMap { $0.status?.role == "leader" ? $0.status : nil }.max { $0.term < $1.term }
         let healthy = leader != nil && answers.allSatisfy { $0.status != nil }
@@ -39,7 +39,7 @@ enum StatusCommand {
         let questions = members.map { member in
             Task { @LoopActor () -> NodeAnswer in
                 do throws(TransportError) {
-                    let reply = try await client.connections.call(member.node, .status, Message(), timeout: 3 * Nanoseconds.second)
+                    let reply = try await client.services.connections.call(member.node, .status, Message(), timeout: 3 * Nanoseconds.second)
                     guard let status = try? NodeStatus(decoding: reply.body) else {
                         return NodeAnswer(member: member, status: nil, failure: "its answer cannot be read")
                     }

@@ -28,7 +28,7 @@ enum TokenCommand {
             throw DaemonError(.dataDirectory, "\(settings.directories[0].path) does not hold the authority's key; run this on the node that made the cluster")
         }
         let client = try ClientStack(Settings(directories: [holder], configuration: settings.configuration), isAdministrative: true)
-        let layouts = try await client.currentLayouts()
+        let layouts = try await client.services.currentLayouts()
         guard let member = layouts.current.member(holder.node) else { throw DaemonError(.cluster, "node \(holder.node) is not in the layout yet; is its daemon running?") }
         let certificate = try holder.authorityCertificate()
         let secret: [UInt8]
@@ -37,8 +37,8 @@ enum TokenCommand {
             secret = try JoinToken.drawSecret()
             fingerprint = try certificate.fingerprint()
         } catch { throw DaemonError(.system, error.cause) }
-        let expiry = client.environment.clock.wallTime + Int64(lifetimeSeconds) * 1_000_000_000
-        try await JoinTokens.record(secret, expiry: expiry, through: client.metadataClient(name: "token create", hasSession: false))
+        let expiry = client.services.environment.clock.wallTime + Int64(lifetimeSeconds) * 1_000_000_000
+        try await JoinTokens.record(secret, expiry: expiry, through: client.services.metadataClient(name: "token create", hasSession: false))
         return JoinToken(cluster: holder.cluster, fingerprint: fingerprint, secret: secret, node: holder.node, host: member.address.host, port: member.address.port)
     }
 }

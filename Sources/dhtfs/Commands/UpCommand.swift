@@ -61,17 +61,17 @@ enum UpCommand {
         var configuration = Configuration()
         try Settings.apply(settings, to: &configuration)
         let client = try ClientStack(Settings(directories: Settings.find(path), configuration: configuration))
-        let deadline = client.environment.clock.now + UInt64(configuration.deadlineSeconds) * Nanoseconds.second
+        let deadline = client.services.environment.clock.now + UInt64(configuration.deadlineSeconds) * Nanoseconds.second
         while true {
-            let answers = await StatusCommand.collect(client.layouts.current.layout.members, client).compactMap(\.status)
+            let answers = await StatusCommand.collect(client.services.layouts.current.layout.members, client).compactMap(\.status)
             let newest = answers.map(\.layoutVersion).max() ?? 0
             let leader = answers.first { $0.role == "leader" }
             if answers.count == nodes, answers.allSatisfy({ $0.layoutVersion == newest }), leader?.voters.count == min(3, nodes) { return }
-            guard client.environment.clock.now < deadline else {
+            guard client.services.environment.clock.now < deadline else {
                 throw DaemonError(.cluster, "\(answers.count) of \(nodes) nodes came together in \(configuration.deadlineSeconds) s; see `dhtfs status` and the logs in \(path)/node*/daemon.log")
             }
-            await client.environment.clock.sleep(nanoseconds: 50 * Nanoseconds.millisecond)
-            _ = try await client.currentLayouts()
+            await client.services.environment.clock.sleep(nanoseconds: 50 * Nanoseconds.millisecond)
+            _ = try await client.services.currentLayouts()
         }
     }
 

@@ -25,11 +25,11 @@ enum VerifyCommand {
 
     @LoopActor private static func run(_ arguments: Arguments) async throws(DaemonError) -> Int32 {
         let client = try ClientStack(try Settings(arguments), isAdministrative: true)
-        let layouts = try await client.currentLayouts()
+        let layouts = try await client.services.currentLayouts()
         let display = VerifyDisplay()
-        let source = NamespaceCopy(client)
+        let source = NamespaceCopy(client.services.metadataClient(name: "verify", hasSession: false))
         let checker = Checker(
-            rings: RingHistory(layouts), replicas: client.replicas, clock: client.environment.clock,
+            rings: RingHistory(layouts), replicas: client.services.replicas, clock: client.services.environment.clock,
             rows: { progress throws(VerificationError) in try await source.copy(progress) }, progress: { display.show($0) })
         var options = Checker.Options()
         options.isDeep = arguments.isOn("--deep")
@@ -120,29 +120,4 @@ private final class VerifyDisplay: Sendable {
     }
 
     func end() { Terminal.endProgress() }
-}
-
-/// Copies the namespace's rows from the metadata leader, page by page from one snapshot.
-@LoopActor
-private final class NamespaceCopy: Sendable {
-    private let client: LeaderMetadataClient
-
-    init(_ client: ClientStack) { self.client = client.metadataClient(name: "verify", hasSession: false) }
-
-    func copy(_ progress: @LoopActor (UInt64) -> Void) async throws(VerificationError) -> (store: MemoryStore, appliedIndex: UInt64) {
-        let store = MemoryStore()
-        var last: ScanPage?
-        var count: UInt64 = 0
-        repeat {
-            let page: ScanPage
-            do throws(MetadataError) { page = try await client.scan(after: last) } catch { throw VerificationError(.unavailable, error.cause) }
-            var batch = WriteBatch()
-            for row in page.rows { batch.put(row.key, row.value) }
-            store.write(batch)
-            count += UInt64(page.rows.count)
-            progress(count)
-            last = page
-        } while last?.handle != 0
-        return (store, last?.appliedIndex ?? 0)
-    }
 }

@@ -14,7 +14,7 @@ final class Tree: Sendable {
     let metadata: any MetadataClient
 
     init(_ client: ClientStack) async throws(DaemonError) {
-        metadata = try await client.openSession(name: "command \(getpid())")
+        metadata = try await client.services.openSession(name: "command \(getpid())")
         files = client.filesystem(metadata)
     }
 

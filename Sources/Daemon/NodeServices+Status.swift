@@ -1,19 +1,17 @@
 import BlockStore
 import Blocks
-import Glibc
 import Membership
 import Metadata
 import Model
 import Ring
 import Runtime
 
-// What this daemon says of itself.
-extension DaemonService {
-    func status() async -> NodeStatus {
+// What a daemon says of its services.
+extension NodeServices {
+    package func status() async -> NodeStatus {
         let now = environment.clock.now
-        var status = NodeStatus(node: directory.node, program: program)
+        var status = NodeStatus(node: settings.node, program: "")
         status.uptimeSeconds = (now - started) / Nanoseconds.second
-        status.residentBytes = Self.residentBytes()
         status.layoutVersion = layouts.rings.layouts.current.version
         let group = metadata.status
         status.role =
@@ -21,7 +19,7 @@ extension DaemonService {
             case .leader: "leader"
             case .preparing: "preparing"
             case .failed: "failed"
-            case .follower: group.members.contains { $0.node == directory.node && $0.isVoter } ? "follower" : "learner"
+            case .follower: group.members.contains { $0.node == settings.node && $0.isVoter } ? "follower" : "learner"
             }
         status.term = group.term
         status.leader = group.leader
@@ -47,13 +45,5 @@ extension DaemonService {
                 roundTripMicroseconds: (member.roundTrip ?? 0) / 1000)
         }
         return status
-    }
-
-    /// Of this process (proc(5), statm: the second number, in pages).
-    private static func residentBytes() -> UInt64 {
-        guard let content = try? LocalFile.read("/proc/self/statm") else { return 0 }
-        let fields = content.split(separator: 0x20)
-        guard fields.count > 1, let pages = UInt64(String(decoding: fields[1], as: UTF8.self)) else { return 0 }
-        return pages * UInt64(max(0, sysconf(Int32(_SC_PAGESIZE))))
     }
 }

@@ -1,0 +1,138 @@
+package import Runtime
+
+/// What one writer made of a file, byte by byte, in a few windows of it; between them it is a hole.
+@LoopActor
+package final class ByteImage {
+    package enum Change: Sendable {
+        case write(offset: UInt64, bytes: [UInt8])
+        case truncate(UInt64)
+        case zero(Range<UInt64>)
+    }
+
+    /// A file's size, and its bytes in each window; those past the size are zero.
+    struct Content: Equatable {
+        var size: UInt64 = 0
+        var windows: [[UInt8]]
+    }
+
+    /// Ranges that are written to, in order, apart from each other.
+    package private(set) var windows: [Range<UInt64>] = []
+    /// What cannot be lost any more.
+    private var kept = Content(windows: [])
+    private var current = Content(windows: [])
+    private var changes: [Change] = []
+    /// Counts changes of the image.
+    package private(set) var version: UInt64 = 0
+    /// Something was lost, or is perhaps not done: `adopt` finds out.
+    package var isDoubtful = false
+
+    package init() {}
+
+    package func use(_ windows: [Range<UInt64>]) {
+        self.windows = windows
+        current = Content(windows: windows.map { [UInt8](repeating: 0, count: $0.count) })
+        kept = current
+    }
+
+    package var size: UInt64 { current.size }
+    /// Changes that were not synced.
+    package var pending: Int { changes.count }
+    /// The parts of the windows that are worth reading.
+    package var touched: [Range<UInt64>] { windows }
+
+    /// A change is about to be made.
+    package func begin(_ change: Change) {
+        version += 1
+        changes.append(change)
+        apply(change, &current)
+        isDoubtful = true
+    }
+
+    /// The change was made.
+    package func end() {
+        version += 1
+        isDoubtful = false
+    }
+
+    /// The changes there were when a sync began are safe.
+    package func synced(_ count: Int) {
+        for change in changes.prefix(count) { apply(change, &kept) }
+        changes.removeFirst(min(count, changes.count))
+        version += 1
+    }
+
+    private func apply(_ change: Change, _ content: inout Content) {
+        switch change {
+        case .write(let offset, let bytes):
+            for (index, window) in windows.enumerated() where window.contains(offset) {
+                let start = Int(offset - window.lowerBound)
+                content.windows[index].replaceSubrange(start..<start + bytes.count, with: bytes)
+            }
+            content.size = max(content.size, offset + UInt64(bytes.count))
+        case .truncate(let size):
+            if size < content.size { clear(size..<content.size, &content) }
+            content.size = size
+        case .zero(let range): clear(range, &content)
+        }
+    }
+
+    private func clear(_ range: Range<UInt64>, _ content: inout Content) {
+        for (index, window) in windows.enumerated() where window.overlaps(range) {
+            let part = window.clamped(to: range)
+            for byte in Int(part.lowerBound - window.lowerBound)..<Int(part.upperBound - window.lowerBound) { content.windows[index][byte] = 0 }
+        }
+    }
+
+    /// What is wrong with bytes that were read; nil where they are right.
+    /// - Parameter isExact: the reader must see all changes; others may see a prefix of those that were not synced.
+    package func mismatch(_ bytes: [UInt8], at offset: UInt64, wanted: Int, isExact: Bool) -> String? {
+        guard let problem = Self.difference(bytes, at: offset, wanted, current, windows) else { return nil }
+        guard !isExact else { return problem }
+        var content = kept
+        if Self.difference(bytes, at: offset, wanted, content, windows) == nil { return nil }
+        for change in changes {
+            apply(change, &content)
+            if Self.difference(bytes, at: offset, wanted, content, windows) == nil { return nil }
+        }
+        return problem
+    }
+
+    private static func difference(
+        _ bytes: [UInt8], at offset: UInt64, _ wanted: Int, _ content: Content, _ windows: [Range<UInt64>]
+    ) -> String? {
+        let expected = content.size > offset ? min(UInt64(wanted), content.size - offset) : 0
+        guard UInt64(bytes.count) == expected else { return "\(bytes.count) bytes in place of \(expected)" }
+        for (index, window) in windows.enumerated() {
+            let part = window.clamped(to: offset..<offset + expected)
+            guard !part.isEmpty else { continue }
+            let mine = content.windows[index][Int(part.lowerBound - window.lowerBound)..<Int(part.upperBound - window.lowerBound)]
+            let theirs = bytes[Int(part.lowerBound - offset)..<Int(part.upperBound - offset)]
+            guard !mine.elementsEqual(theirs) else { continue }
+            guard let place = zip(mine, theirs).enumerated().first(where: { $0.element.0 != $0.element.1 }) else { continue }
+            return "byte \(part.lowerBound + UInt64(place.offset)) is \(place.element.1) in place of \(place.element.0)"
+        }
+        return nil
+    }
+
+    /// Takes what was found in the windows for what is left.
+    /// - Returns: false if it is no prefix of the changes.
+    func adopt(size: UInt64, _ parts: [(offset: UInt64, bytes: [UInt8])]) -> Bool {
+        var found = Content(size: size, windows: windows.map { [UInt8](repeating: 0, count: $0.count) })
+        for (index, window) in windows.enumerated() {
+            guard let part = parts.first(where: { $0.offset == window.lowerBound }), part.bytes.count <= window.count else { return false }
+            found.windows[index].replaceSubrange(0..<part.bytes.count, with: part.bytes)
+        }
+        var content = kept
+        var survivors = content == found ? 0 : nil
+        for (index, change) in changes.enumerated() {
+            apply(change, &content)
+            if content == found { survivors = index + 1 }
+        }
+        guard let survivors else { return false }
+        changes.removeLast(changes.count - survivors)
+        current = found
+        isDoubtful = false
+        version += 1
+        return true
+    }
+}

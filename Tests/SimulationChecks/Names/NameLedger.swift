@@ -1,0 +1,55 @@
+package import Model
+import Namespace
+package import Runtime
+
+/// The names in one directory and below, as all clients see them.
+@LoopActor
+package final class NameLedger: Ledger {
+    package let area: String
+    package let root: InodeID
+    package let recorder: Recorder
+    package let history: History<NameCall, NameOutcome>
+
+    /// - Parameter root: a directory that was empty when the run began, and stays.
+    package init(area: String, root: InodeID, recorder: Recorder) {
+        self.area = area
+        self.root = root
+        self.recorder = recorder
+        history = History(recorder)
+    }
+
+    /// Walks the tree.
+    package func readFinal(_ reader: FinalReader) async {
+        let names = RecordedNames(reader.files, reader.client, self)
+        var waiting = [root]
+        var visited: Set<InodeID> = []
+        while let directory = waiting.popLast() {
+            guard visited.insert(directory).inserted, let listing = await names.list(directory) else { continue }
+            _ = await names.attributes(directory)
+            for item in listing {
+                let entry = await names.lookup(directory, item.name)
+                if entry?.kind == .directory, let inode = entry?.inode { waiting.append(inode) }
+            }
+        }
+    }
+
+    package func check(bound: Int) -> CheckReport {
+        var report = CheckReport()
+        let operations = history.operations.filter { $0.outcome != nil || $0.call.changes }
+        report.operations = history.operations.count
+        report.open = history.operations.count { $0.outcome == nil }
+        report.failed = history.operations.count { if case .failed = $0.outcome { true } else { false } }
+        report.add(Linearizability.check(NameModel(root: root.rawValue), operations, bound: bound), .names, area)
+        return report
+    }
+}
+
+extension NameCall {
+    /// Whether it can change names.
+    var changes: Bool {
+        switch self {
+        case .create, .link, .unlink, .removeDirectory, .rename: true
+        case .lookup, .list, .attributes, .target: false
+        }
+    }
+}
