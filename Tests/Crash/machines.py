@@ -223,14 +223,18 @@ class Machines:
 
         self.wait(up, "all nodes to be up", limit)
 
+    def copies_owed(self):
+        status = self.status()
+        return sum(node.get("resync_length", 0) for node in status["nodes"]) if status else None
+
     def wait_until_whole(self, limit=240):
-        """All nodes up, a leader, and no node owes another a copy. What is owed is tried again after a minute at first."""
-
-        def whole():
-            status = self.status()
-            return bool(status) and status["healthy"] and all(node.get("resync_length") == 0 for node in status["nodes"])
-
-        self.wait(whole, "all nodes up and no copies owed", limit)
+        """Waits until all nodes are up. Also until no node owes another a copy, but not for longer than the limit: what failed several times is tried
+        again after many minutes only. Returns the copies that are still owed."""
+        self.wait_until_up()
+        end = time.monotonic() + limit
+        while (owed := self.copies_owed()) != 0 and time.monotonic() < end:
+            time.sleep(1)
+        return owed
 
     def close(self):
         for kind, number, process in self.processes():
