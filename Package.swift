@@ -27,6 +27,18 @@ func tests(_ name: String, _ dependencies: [Target.Dependency]) -> Target {
     .testTarget(name: name, dependencies: dependencies, swiftSettings: strict)
 }
 
+/// The fuzz targets. Ordinarily a test target, which replays what the fuzzer found; with DHTFS_FUZZ in the environment (see Scripts/fuzz) the
+/// same sources make the program that libFuzzer drives.
+let fuzzed: [Target.Dependency] = [
+    "Bytes", "Model", "Digest", "OrderedStore", "Runtime", "Telemetry", "Credentials", "COpenSSL", "Wire", "Ring", "Consensus", "Namespace",
+    "Journal", "BlockStore", "Transport", "Metadata", "Blocks", "Daemon", "TestSupport",
+]
+let fuzzing: Target =
+    Context.environment["DHTFS_FUZZ"] == nil
+    ? .testTarget(name: "FuzzTests", dependencies: fuzzed, exclude: ["Fuzzer", "finds"], swiftSettings: strict)
+    : .executableTarget(
+        name: "dhtfs-fuzz", dependencies: fuzzed, path: "Tests/FuzzTests", exclude: ["ReplayTests.swift", "finds"], swiftSettings: strict)
+
 let package = Package(
     name: "dhtfs",
     products: [.executable(name: "dhtfs", targets: ["dhtfs"])],
@@ -113,7 +125,7 @@ let package = Package(
             "FilesystemTests",
             [
                 "Bytes", "Model", "Digest", "OrderedStore", "Runtime", "Telemetry", "Namespace", "Metadata", "Blocks", "Filesystem",
-                "TestSupport",
+                "FilesystemWorld", "TestSupport",
             ]),
         tests(
             "VerificationTests",
@@ -122,8 +134,9 @@ let package = Package(
                 "Blocks", "Verification", "TestSupport",
             ]),
         tests("FuseMountTests", ["Bytes", "Model", "Runtime", "Telemetry", "Namespace", "Filesystem", "CFuse", "FuseMount"]),
-        tests("DaemonTests", ["Bytes", "Model", "Runtime", "Credentials", "Daemon"]),
+        tests("DaemonTests", ["Bytes", "Model", "Runtime", "Credentials", "OrderedStore", "RocksStore", "Metadata", "Daemon", "TestSupport"]),
         tests("TidyTests", []),
+        fuzzing,
         .target(
             name: "Simulation",
             dependencies: [
@@ -131,10 +144,15 @@ let package = Package(
                 "BlockStore", "Transport", "Metadata", "Blocks", "Filesystem", "Verification", "Daemon", "TestSupport", "SimulationChecks",
             ], path: "Tests/Simulation", swiftSettings: strict),
         .executableTarget(
-            name: "dhtfs-simulate", dependencies: ["Simulation"], path: "Tests/SimulationProgram", swiftSettings: strict),
+            name: "dhtfs-simulate", dependencies: ["Simulation", "Telemetry"], path: "Tests/SimulationProgram", swiftSettings: strict),
         .target(
-            name: "TestSupport", dependencies: ["Bytes", "Model", "OrderedStore", "Runtime", "Telemetry"], path: "Tests/TestSupport",
+            name: "TestSupport", dependencies: ["Bytes", "Model", "OrderedStore", "Runtime", "Telemetry", "Metadata"], path: "Tests/TestSupport",
             swiftSettings: strict),
+        .target(
+            name: "FilesystemWorld",
+            dependencies: [
+                "Bytes", "Model", "Digest", "OrderedStore", "Runtime", "Telemetry", "Namespace", "Metadata", "Blocks", "Filesystem", "TestSupport",
+            ], path: "Tests/FilesystemWorld", swiftSettings: strict),
         .target(
             name: "SimulationChecks",
             dependencies: [
@@ -145,7 +163,7 @@ let package = Package(
             "SimulationChecksTests",
             [
                 "Bytes", "Model", "Digest", "OrderedStore", "Runtime", "Telemetry", "Namespace", "Metadata", "Blocks", "Filesystem",
-                "SimulationChecks", "TestSupport",
+                "FilesystemWorld", "SimulationChecks", "TestSupport",
             ]),
     ]
 )

@@ -13,6 +13,9 @@ import Runtime
 @LoopActor
 final class BlockIndex {
     struct Usage: Equatable, ByteCodable {
+        /// More than a segment can hold is a lie.
+        private static let bytesMax: UInt64 = 1 << 40
+
         /// Bytes of records that a row points to.
         var live: UInt64 = 0
         /// Bytes of records that delete blocks.
@@ -23,6 +26,7 @@ final class BlockIndex {
         init(from reader: inout ByteReader) throws(DecodeError) {
             live = try reader.integer()
             tombstones = try reader.integer()
+            guard live <= Self.bytesMax, tombstones <= Self.bytesMax else { throw .invalid("usage of a segment") }
         }
 
         func encode(to writer: inout ByteWriter) {
@@ -32,7 +36,9 @@ final class BlockIndex {
     }
 
     struct State: Equatable, ByteCodable {
-        static let version: UInt32 = 1
+        static let version: UInt32 = 2
+        /// Totals above this are lies; what is below stands adding to.
+        private static let counterMax: UInt64 = 1 << 62
         var cluster: ClusterID
         var node: NodeID
         var applied: JournalCursor
@@ -51,10 +57,12 @@ final class BlockIndex {
             cluster = try ClusterID(from: &reader)
             node = try NodeID(from: &reader)
             applied = JournalCursor(
-                position: JournalPosition(segment: try reader.integer(), offset: try reader.integer()), sequence: try reader.integer())
+                position: JournalPosition(segment: try reader.integer(), offset: try reader.integer()), sequence: try reader.integer(),
+                previous: try reader.integer())
             blocks = try reader.integer()
             contentBytes = try reader.integer()
             quarantined = try reader.integer()
+            guard max(blocks, contentBytes, quarantined) <= Self.counterMax else { throw .invalid("totals of the index") }
         }
 
         func encode(to writer: inout ByteWriter) {
@@ -64,6 +72,7 @@ final class BlockIndex {
             writer.integer(applied.position.segment)
             writer.integer(applied.position.offset)
             writer.integer(applied.sequence)
+            writer.integer(applied.previous)
             writer.integer(blocks)
             writer.integer(contentBytes)
             writer.integer(quarantined)
@@ -85,7 +94,7 @@ final class BlockIndex {
     init(store: any OrderedStore, cluster: ClusterID, node: NodeID) {
         self.store = store
         state = State(
-            cluster: cluster, node: node, applied: JournalCursor(position: JournalPosition(segment: 0, offset: 0), sequence: 1))
+            cluster: cluster, node: node, applied: JournalCursor(position: JournalPosition(segment: 0, offset: 0), sequence: 1, previous: 0))
     }
 
     /// Takes over what the store holds. False if that is nothing, or nothing of use, so that the index must be rebuilt.
@@ -126,7 +135,7 @@ final class BlockIndex {
         usage = [:]
         state = State(
             cluster: state.cluster, node: state.node,
-            applied: JournalCursor(position: JournalPosition(segment: 0, offset: 0), sequence: 1))
+            applied: JournalCursor(position: JournalPosition(segment: 0, offset: 0), sequence: 1, previous: 0))
     }
 
     func row(_ key: BlockKey) throws(StoreError) -> BlockRow? {

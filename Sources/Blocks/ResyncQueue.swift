@@ -35,6 +35,8 @@ package final class ResyncQueue: Sendable {
     private var finishedCount: UInt64 = 0
     private var failedAttempts: UInt64 = 0
     private var refused: UInt64 = 0
+    private let start: UInt64
+    private let wallAtStart: UInt64
     private var windowStart: UInt64
     private var windowCount: UInt64 = 0
     private var windowBeforeCount: UInt64 = 0
@@ -45,7 +47,9 @@ package final class ResyncQueue: Sendable {
         clock = environment.clock
         random = environment.random
         self.log = log
-        windowStart = environment.clock.now
+        start = environment.clock.now
+        wallAtStart = UInt64(max(0, environment.clock.wallTime))
+        windowStart = start
         var count = 0
         try store.scan(from: ResyncRow.table.from, to: ResyncRow.table.to) { _, _ in
             count += 1
@@ -54,10 +58,11 @@ package final class ResyncQueue: Sendable {
         length = count
     }
 
-    /// Lets the workers begin.
+    /// Lets the workers begin, and tries now what failed before: who failed an earlier process, and why, says nothing about the present.
     package func start(_ perform: @escaping Perform) {
         self.perform = perform
         pump()
+        retry(from: ResyncRow.table.from, to: ResyncRow.table.to, onlyFailed: true)
     }
 
     /// Begins no more tasks. Those under way end, and are forgotten if they end well.
@@ -94,13 +99,16 @@ package final class ResyncQueue: Sendable {
     package func retry(_ node: NodeID) {
         // An attempt under way may have begun before the node was back; if it fails it says nothing.
         for task in inProgress.keys where task.node == node { inProgress[task] = true }
+        let end = ResyncRow.tablePrefix(NodeID(rawValue: node.rawValue &+ 1))
+        retry(from: ResyncRow.tablePrefix(node), to: node.rawValue == .max ? ResyncRow.table.to : end, onlyFailed: false)
+    }
+
+    private func retry(from lower: [UInt8], to upper: [UInt8], onlyFailed: Bool) {
         Task { @LoopActor in
-            var next = ResyncRow.tablePrefix(node)
-            let end = ResyncRow.tablePrefix(NodeID(rawValue: node.rawValue &+ 1))
-            let upper = node.rawValue == .max ? ResyncRow.table.to : end
+            var next = lower
             do throws(StoreError) {
                 while true {
-                    let moved = try hasten(from: next, to: upper)
+                    let moved = try hasten(from: next, to: upper, onlyFailed: onlyFailed)
                     pump()
                     guard let moved else { return }
                     next = moved
@@ -134,7 +142,9 @@ package final class ResyncQueue: Sendable {
 
     // MARK: Running
 
-    private var now: UInt64 { UInt64(max(0, clock.wallTime)) }
+    /// Nanoseconds since 1970 as the wall clock had it when the process began, so that a clock that is set back later delays nothing. Times in the store
+    /// must mean something to the next process too.
+    private var now: UInt64 { wallAtStart &+ (clock.now &- start) }
 
     /// Begins due tasks as far as workers are free, and sets the timer for the next one.
     private func pump() {
@@ -217,7 +227,7 @@ package final class ResyncQueue: Sendable {
     }
 
     /// Makes up to `rowsPerBatch` tasks of a range due; returns where to go on, nil at the end.
-    private func hasten(from lower: [UInt8], to upper: [UInt8]) throws(StoreError) -> [UInt8]? {
+    private func hasten(from lower: [UInt8], to upper: [UInt8], onlyFailed: Bool) throws(StoreError) -> [UInt8]? {
         var rows: [(task: ResyncTask, row: ResyncRow)] = []
         var seen = 0
         var last: [UInt8]?
@@ -230,7 +240,7 @@ package final class ResyncQueue: Sendable {
         }
         let now = now
         var batch = WriteBatch()
-        for (task, old) in rows where old.due > now {
+        for (task, old) in rows where old.due > now && (old.errors > 0 || !onlyFailed) {
             var row = old
             row.due = now
             batch.delete(ResyncRow.dueKey(task, old.due))

@@ -44,6 +44,15 @@ static inline int COpenSSL_SSL_CTX_add1_chain_cert(SSL_CTX *_Nonnull context, X5
     return (int)SSL_CTX_add1_chain_cert(context, certificate);
 }
 
+/// Gives no passphrase (pem_password_cb(3)). Without a callback OpenSSL asks for one on the terminal when it is handed encrypted PEM, and waits.
+static inline int COpenSSL_no_passphrase(char *_Nullable buffer, int size, int writing, void *_Nullable user) {
+    (void)buffer;
+    (void)size;
+    (void)writing;
+    (void)user;
+    return -1;
+}
+
 static inline int COpenSSL_ERR_GET_REASON(unsigned long error) { return ERR_GET_REASON(error); }
 
 /// Copies the only URI among a certificate's subject alternative names, with a zero at the end. 1 on success; 0 if there is none, more than

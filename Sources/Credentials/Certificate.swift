@@ -8,7 +8,7 @@ package struct Certificate: Sendable, Equatable {
 
     func withCertificate<Result>(_ body: (OpaquePointer) throws(CredentialsError) -> Result) throws(CredentialsError) -> Result {
         let certificate = try withMemoryBIO(reading: pem) { bio throws(CredentialsError) in
-            try OpenSSLObject(PEM_read_bio_X509(bio, nil, nil, nil), free: { X509_free($0) }, "not a certificate in PEM form")
+            try OpenSSLObject(PEM_read_bio_X509(bio, nil, COpenSSL_no_passphrase, nil), free: { X509_free($0) }, "not a certificate in PEM form")
         }
         return try body(certificate.pointer)
     }

@@ -21,7 +21,7 @@ package struct CertificateRequest: Sendable {
     /// Gives `body` the public key after checking the proof.
     func withPublicKey<Result>(_ body: (OpaquePointer) throws(CredentialsError) -> Result) throws(CredentialsError) -> Result {
         let request = try withMemoryBIO(reading: pem) { bio throws(CredentialsError) in
-            try OpenSSLObject(PEM_read_bio_X509_REQ(bio, nil, nil, nil), free: { X509_REQ_free($0) }, "not a certificate request")
+            try OpenSSLObject(PEM_read_bio_X509_REQ(bio, nil, COpenSSL_no_passphrase, nil), free: { X509_REQ_free($0) }, "not a certificate request")
         }
         guard let key = X509_REQ_get0_pubkey(request.pointer), X509_REQ_verify(request.pointer, key) == 1 else {
             throw CredentialsError(.invalid, "a certificate request without a valid signature")

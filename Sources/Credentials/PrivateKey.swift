@@ -17,7 +17,7 @@ package struct PrivateKey: Sendable {
     /// Gives `body` the EVP_PKEY.
     func withKey<Result>(_ body: (OpaquePointer) throws(CredentialsError) -> Result) throws(CredentialsError) -> Result {
         let key = try withMemoryBIO(reading: pem) { bio throws(CredentialsError) in
-            try OpenSSLObject(PEM_read_bio_PrivateKey(bio, nil, nil, nil), free: { EVP_PKEY_free($0) }, "not a private key in PEM form")
+            try OpenSSLObject(PEM_read_bio_PrivateKey(bio, nil, COpenSSL_no_passphrase, nil), free: { EVP_PKEY_free($0) }, "not a private key in PEM form")
         }
         return try body(key.pointer)
     }

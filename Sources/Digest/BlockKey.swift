@@ -16,13 +16,13 @@ package struct BlockKey: Hashable, Comparable, Sendable, ByteCodable {
         words = (word(0), word(1), word(2), word(3))
     }
 
-    /// - Parameter text: 64 hexadecimal digits; nil otherwise.
+    /// - Parameter text: 64 lower-case hexadecimal digits, as `description` prints them; nil otherwise.
     package init?(hexadecimal text: String) {
         guard text.utf8.count == 64 else { return nil }
         var parts: [UInt64] = []
         var rest = text[...]
         while !rest.isEmpty {
-            guard let part = UInt64(rest.prefix(16), radix: 16) else { return nil }
+            guard let part = UInt64(hexadecimalDigits: rest.prefix(16)) else { return nil }
             parts.append(part)
             rest = rest.dropFirst(16)
         }

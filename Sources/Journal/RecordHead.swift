@@ -15,6 +15,10 @@ struct RecordHead: Equatable {
     static let headerMax = 64 << 10
     /// Bound of what is believed when read; options are below it.
     static let payloadLimit = 64 << 20
+    /// Sequence numbers that are read are below this.
+    static let sequenceLimit = UInt64.max / 2
+    /// Where a chain of records may begin that is believed when read: what follows it will not reach the limit.
+    static let sequenceStartMax: UInt64 = 1 << 62
     /// Type of the record that ends a full segment.
     static let seal: UInt8 = 0xFF
 
@@ -72,7 +76,7 @@ struct RecordHead: Equatable {
         headerCount = Int(load(32, UInt32.self))
         payloadCount = Int(load(36, UInt32.self))
         bodyChecksum = load(40)
-        guard headerCount <= Self.headerMax, payloadCount <= Self.payloadLimit, sequence < UInt64.max / 2 else { return nil }
+        guard headerCount <= Self.headerMax, payloadCount <= Self.payloadLimit, sequence < Self.sequenceLimit else { return nil }
     }
 
     init(type: UInt8, sequence: UInt64, durable: UInt64, headerCount: Int, payloadCount: Int, bodyChecksum: UInt32) {

@@ -23,8 +23,8 @@ struct RecordParser: Sendable {
         case nothing
         /// The head and header at `nextOffset` are whole, the payload is not.
         case damaged(JournalRecord)
-        /// The segment ends here.
-        case sealed
+        /// The segment ends here. Records below this sequence number were durable when that was written.
+        case sealed(durable: UInt64)
     }
 
     /// Parses records from the start of `piece`, which lies at `offset` of the segment.
@@ -64,7 +64,7 @@ struct RecordParser: Sendable {
                 place += head.length
                 result.nextOffset = start + UInt64(place)
                 if head.type == RecordHead.seal {
-                    result.stop = .sealed
+                    result.stop = .sealed(durable: head.durable)
                     return result
                 }
                 result.records.append(record)
@@ -83,7 +83,7 @@ struct RecordParser: Sendable {
         else { return nil }
         return JournalRecord(
             position: JournalPosition(segment: segment, offset: offset), sequence: head.sequence, type: head.type, header: header,
-            payload: payload, payloadCount: head.payloadCount, intact: true, length: head.length)
+            payload: payload, payloadCount: head.payloadCount, intact: true, length: head.length, durable: head.durable)
     }
 
     /// What lies behind a place where no record is.
@@ -117,7 +117,7 @@ struct RecordParser: Sendable {
                     if UInt32(truncatingIfNeeded: UInt64(littleEndian: word)) == RecordHead.magic,
                         let head = RecordHead(
                             UnsafeRawBufferPointer(rebasing: bytes[place...]), salt: salt, offset: start + UInt64(place)),
-                        head.sequence > sequence
+                        head.sequence > sequence, head.sequence <= RecordHead.sequenceStartMax
                     {
                         if ahead.first == nil { ahead.first = (start + UInt64(place), head.sequence) }
                         ahead.durable = max(ahead.durable, head.durable)

@@ -57,7 +57,7 @@ struct SegmentHeader: Equatable {
                 use: try reader.integer(), cluster: ClusterID(rawValue: try reader.integer()),
                 node: NodeID(rawValue: try reader.integer()), number: try reader.integer(), salt: try reader.integer(),
                 firstSequence: try reader.integer(), capacity: try reader.integer())
-            guard header.capacity <= bytesMax, header.firstSequence < UInt64.max / 2 else { return .invalid }
+            guard header.capacity <= bytesMax, header.firstSequence <= RecordHead.sequenceStartMax else { return .invalid }
             return .header(header)
         } catch {
             return .invalid

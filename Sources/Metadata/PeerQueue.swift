@@ -10,7 +10,7 @@ import Wire
 final class PeerQueue {
     /// Requests without an answer; further messages wait and travel together.
     private static let requestsMax = 8
-    private static let messagesMax = 512
+    private nonisolated static let messagesMax = 512
     private static let batchBytes = 2 << 20
     private static let timeout = 2 * Nanoseconds.second
 
@@ -22,7 +22,6 @@ final class PeerQueue {
     private var isScheduled = false
     /// When it last answered or was heard of.
     private(set) var lastContact: UInt64?
-    var match: LogIndex = 0
     /// A snapshot is being sent.
     var isReceivingSnapshot = false
 
@@ -74,7 +73,7 @@ final class PeerQueue {
     }
 
     /// Reads what `flush` wrote.
-    static func decode(_ body: [UInt8]) throws(DecodeError) -> [Consensus.Message] {
+    nonisolated static func decode(_ body: [UInt8]) throws(DecodeError) -> [Consensus.Message] {
         let result: Result<[Consensus.Message], DecodeError> = body.withUnsafeBytes { bytes in
             var reader = ByteReader(bytes)
             do throws(DecodeError) {

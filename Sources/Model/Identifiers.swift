@@ -42,7 +42,7 @@ private func hexadecimal(_ value: UInt64) -> String {
 extension NodeID {
     /// Parses what `description` prints.
     package init?(hexadecimal text: String) {
-        guard text.utf8.count == 16, let value = UInt64(text, radix: 16) else { return nil }
+        guard let value = UInt64(hexadecimalDigits: text) else { return nil }
         self.init(rawValue: value)
     }
 }
@@ -50,7 +50,7 @@ extension NodeID {
 extension ClusterID {
     /// Parses what `description` prints.
     package init?(hexadecimal text: String) {
-        guard text.utf8.count == 16, let value = UInt64(text, radix: 16) else { return nil }
+        guard let value = UInt64(hexadecimalDigits: text) else { return nil }
         self.init(rawValue: value)
     }
 }

@@ -23,10 +23,10 @@ package struct InodeRecord: Equatable, Sendable, ByteCodable {
         guard try reader.integer(UInt8.self) == Self.layout else { throw .invalid("layout of an inode row") }
         attributes = try Attributes(from: &reader)
         inlineLength = try reader.integer()
-        regions = try reader.integer()
-        extents = try reader.integer()
-        xattrs = try reader.integer()
-        xattrBytes = try reader.integer()
+        regions = try reader.smallCounter()
+        extents = try reader.counter()
+        xattrs = try reader.smallCounter()
+        xattrBytes = try reader.smallCounter()
     }
 
     package func encode(to writer: inout ByteWriter) {

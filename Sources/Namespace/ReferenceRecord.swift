@@ -38,7 +38,7 @@ package struct ReferenceRecord: Equatable, Sendable, ByteCodable {
     package init(from reader: inout ByteReader) throws(DecodeError) {
         guard try reader.integer(UInt8.self) == Self.layout else { throw .invalid("layout of a reference row") }
         state = try reader.choice()
-        count = try reader.integer()
+        count = try reader.counter()
         length = try reader.integer()
         index = try reader.integer()
         time = try reader.integer()

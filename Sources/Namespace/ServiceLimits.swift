@@ -20,4 +20,7 @@ extension Limits {
     package static let records = 4096
     package static let recordKeyBytes = 255
     package static let recordBytes = 1 << 20
+    /// Counts and sums in rows: no namespace lives long enough to reach it.
+    static let counter: UInt64 = 1 << 62
+    static let smallCounter: UInt32 = 1 << 30
 }

@@ -22,6 +22,10 @@ package struct SessionRecord: Equatable, Sendable, ByteCodable {
         name = try reader.string(max: Limits.sessionNameBytes)
         acknowledgedBelow = try reader.integer()
         highest = try reader.integer()
+        // Each outcome from the one to the other is visited when the session ends.
+        guard highest < .max, highest < acknowledgedBelow || highest - acknowledgedBelow < Limits.sequenceWindow else {
+            throw .invalid("sequence of a session")
+        }
     }
 
     package func encode(to writer: inout ByteWriter) {

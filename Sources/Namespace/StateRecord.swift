@@ -28,16 +28,16 @@ package struct StateRecord: Equatable, Sendable, ByteCodable {
 
     package init(from reader: inout ByteReader) throws(DecodeError) {
         guard try reader.integer(UInt8.self) == Self.layout else { throw .invalid("layout of the namespace; made by a newer version?") }
-        appliedIndex = try reader.integer()
-        appliedTerm = try reader.integer()
+        appliedIndex = try reader.counter()
+        appliedTerm = try reader.counter()
         digest = try BlockKey(from: &reader)
-        nextInode = try reader.integer()
-        inodes = try reader.integer()
-        blocks = try reader.integer()
-        referencedBytes = try reader.integer()
-        sessions = try reader.integer()
-        records = try reader.integer()
-        recordVersion = try reader.integer()
+        nextInode = try reader.counter()
+        inodes = try reader.counter()
+        blocks = try reader.counter()
+        referencedBytes = try reader.counter()
+        sessions = try reader.counter()
+        records = try reader.counter()
+        recordVersion = try reader.counter()
         collectionDelay = try reader.integer()
     }
 

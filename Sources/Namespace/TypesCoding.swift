@@ -10,6 +10,20 @@ extension ByteReader {
         return value
     }
 
+    /// Takes a count or a sum. One above `Limits.counter` is a lie; what is below stands adding to.
+    mutating func counter() throws(DecodeError) -> UInt64 {
+        let value: UInt64 = try integer()
+        guard value <= Limits.counter else { throw .invalid("count") }
+        return value
+    }
+
+    /// Takes a count of rows of one inode, with the same bound for its width.
+    mutating func smallCounter() throws(DecodeError) -> UInt32 {
+        let value: UInt32 = try integer()
+        guard value <= Limits.smallCounter else { throw .invalid("count") }
+        return value
+    }
+
     /// Takes an optional integer.
     mutating func optionalInteger<Value: FixedWidthInteger>(_ type: Value.Type = Value.self) throws(DecodeError) -> Value? {
         try boolean() ? try integer(Value.self) : nil
@@ -55,14 +69,15 @@ extension Attributes: ByteCodable {
         gid = try reader.integer()
         links = try reader.integer()
         size = try reader.integer()
-        allocated = try reader.integer()
+        guard size <= Limits.fileBytes else { throw .invalid("size") }
+        allocated = try reader.counter()
         device = try reader.integer()
         accessed = try reader.integer()
         modified = try reader.integer()
         changed = try reader.integer()
         created = try reader.integer()
         version = try reader.integer()
-        entries = try reader.integer()
+        entries = try reader.counter()
         parent = try InodeID(from: &reader)
     }
 

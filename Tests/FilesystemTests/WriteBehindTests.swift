@@ -2,6 +2,7 @@ import Blocks
 import Bytes
 import Digest
 import Filesystem
+import FilesystemWorld
 import Glibc
 import Metadata
 import Model

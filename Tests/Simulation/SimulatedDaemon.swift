@@ -51,7 +51,7 @@ package final class SimulatedDaemon: Sendable {
             throw DaemonError(.dataDirectory, error.cause)
         }
         let services = try await NodeServices.start(
-            settings, machine.stores.open(), environment: environment, layouts: LayoutTable(machine.view), log: log)
+            settings, try machine.stores.open(environment.disk), environment: environment, layouts: LayoutTable(machine.view), log: log)
         machine.isFounding = false
         services.onLayout = { [machine, process] layouts in if !process.isDead { machine.view = layouts } }
         services.metadata.onFailure = { [weak self] cause in self?.failure = cause }

@@ -58,11 +58,11 @@ final class TLSContext: @unchecked Sendable {
     }
 
     private static func certificate(_ pem: [UInt8]) -> OpaquePointer? {
-        withBIO(pem) { PEM_read_bio_X509($0, nil, nil, nil) }
+        withBIO(pem) { PEM_read_bio_X509($0, nil, COpenSSL_no_passphrase, nil) }
     }
 
     private static func privateKey(_ pem: [UInt8]) -> OpaquePointer? {
-        withBIO(pem) { PEM_read_bio_PrivateKey($0, nil, nil, nil) }
+        withBIO(pem) { PEM_read_bio_PrivateKey($0, nil, COpenSSL_no_passphrase, nil) }
     }
 
     private static func withBIO(_ pem: [UInt8], _ body: (OpaquePointer) -> OpaquePointer?) -> OpaquePointer? {

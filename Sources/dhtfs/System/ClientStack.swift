@@ -38,7 +38,8 @@ final class ClientStack: Sendable {
         // On a Unix socket root's commands act as administrator; with the machine's certificate over TCP they are a mount.
         let role: Role = isAdministrative ? .node : getuid() == 0 ? .administrator : .mount
         services = ClientServices(
-            identity: ChannelIdentity(cluster: cluster, node: isAdministrative ? directory.node : nil, role: role, machine: machine), environment: Environment.system(network: network),
+            identity: ChannelIdentity(cluster: cluster, node: isAdministrative ? directory.node : nil, role: role, machine: machine),
+            environment: Environment.system(network: network),
             known: newest, ownNode: directory.node, deadline: UInt64(configuration.deadlineSeconds) * Nanoseconds.second, log: log)
     }
 
