@@ -3,6 +3,8 @@
 import random
 import shutil
 import signal
+import subprocess
+import sys
 import time
 
 from machines import ClusterError
@@ -10,6 +12,25 @@ from recorder import under_way
 
 # Longer than every timeout of the product: sessions live 15 s.
 FREEZE = 22
+
+
+# Writes more than what is left in segments that have their room already.
+FILLER = """
+import errno, os, sys
+result = "success"
+try:
+    with open(sys.argv[1], "wb", buffering=0) as file:
+        for _ in range(100):
+            file.write(os.urandom(1 << 20))
+        os.fsync(file.fileno())
+except OSError as error:
+    result = errno.errorcode.get(error.errno, str(error))
+try:
+    os.unlink(sys.argv[1])
+except OSError:
+    pass
+print(result)
+"""
 
 
 class Fault:
@@ -294,26 +315,36 @@ class Nemesis:
         return f"the disk of machine {node} was slow by {delay} ms"
 
     def fill(self, nodes):
+        """Takes away the room on disks, and writes what cannot fit. Returns how writing ended."""
         self.count_in_flight()
+        before = self.refused(nodes)
         for node in nodes:
             disk = self.machines.disks[node]
             disk.tell("capacity", disk.stats()["used"] + self.random.randint(0, 8 << 20))
+        path = f"{self.machines.point(self.random.choice(self.machines.mounts))}/filler"
+        filler = subprocess.Popen([sys.executable, "-c", FILLER, path], stdout=subprocess.PIPE, text=True, start_new_session=True)
         self.hold()
-        refused = sum(self.machines.disks[node].stats()["refused_for_space"] for node in nodes)
         for node in nodes:
             self.machines.disks[node].tell("capacity", self.machines.disks[node].capacity)
-        return refused
+        try:
+            ending = filler.communicate(timeout=120)[0].strip()
+        except subprocess.TimeoutExpired:
+            filler.kill()
+            raise ClusterError("a writer on a full disk got neither room nor an error in 120 s") from None
+        return f"{self.refused(nodes) - before} times no room; a writer ended with {ending}"
+
+    def refused(self, nodes):
+        return sum(self.machines.disks[node].stats()["refused_for_space"] for node in nodes)
 
     def full_disk(self):
         node = self.node()
-        self.fill([node])
-        return f"the disk of machine {node} was full"
+        return f"the disk of machine {node} was full: {self.fill([node])}"
 
     def full_all(self):
         start = time.monotonic()
-        self.fill(self.machines.nodes)
+        ending = self.fill(self.machines.nodes)
         self.may_wait(start)
-        return "all disks were full"
+        return f"all disks were full: {ending}"
 
     def power_node(self):
         node = self.node()
