@@ -132,6 +132,8 @@ class Run:
             self.say(f"fault {len(self.nemesis.history) + 1}: {name} ({self.nemesis.faults[name].summary})")
             self.nemesis.run(name, self.wait_for_service)
             self.check_workers()
+            if self.machines.crashes:
+                return
             time.sleep(order.uniform(0, 1 if self.options.short else 4))
 
     def check_workers(self):
@@ -170,8 +172,6 @@ class Run:
                 for line in open(f"{self.records}/{name}"):
                     at, kind, what = line.rstrip("\n").split(" ", 2)
                     self.problem(kind, f"during the run, at {float(at) - self.started:.1f}: {what}")
-        for crash in self.machines.crashes:
-            self.problem("crash", f"{crash['process']} ended by itself with {crash['code']}")
         if self.nemesis.kills and not self.nemesis.in_flight:
             self.problem("proves-nothing", "nothing was under way at any kill")
         for operation in measure.hung(self.records, operations(self.records), self.nemesis.waits):
@@ -281,6 +281,8 @@ class Run:
         finally:
             signal.signal(signal.SIGINT, signal.SIG_IGN)
             signal.signal(signal.SIGTERM, signal.SIG_IGN)
+            for crash in self.machines.crashes if self.machines else []:
+                self.problem("crash", f"{crash['process']} ended by itself with {crash['code']}")
             line = json.dumps(self.summary())
             self.clean_up()
         if self.problems:

@@ -106,8 +106,9 @@ class Machines:
             self.start(node)
             self.wait(lambda: self.is_member(node), f"node {node} to be a voter", 60)
 
-    def is_member(self, count):
-        status = self.status(1)
+    def is_member(self, count, node=1):
+        """Whether there are so many voters, as a node knows it, or any."""
+        status = self.status(node)
         return bool(status) and any(node.get("role") == "leader" and len(node["voters"]) == count for node in status["nodes"])
 
     def start(self, node):
@@ -215,11 +216,11 @@ class Machines:
             time.sleep(0.1)
 
     def wait_until_up(self, limit=120):
-        """All nodes up, and a leader."""
+        """All nodes up and part of the metadata group, and a leader."""
 
         def up():
             status = self.status()
-            return bool(status) and status["healthy"]
+            return bool(status) and status["healthy"] and all(node.get("role") in ("leader", "follower") for node in status["nodes"])
 
         self.wait(up, "all nodes to be up", limit)
 

@@ -1,5 +1,6 @@
 """The faults. Each is injected, held, and healed; then service must come back."""
 
+import os
 import random
 import shutil
 import signal
@@ -85,6 +86,9 @@ class Nemesis:
             Fault("fail-sync", self.fail_sync, "fsync fails on one machine, and what it should have written is gone", True, damages=True),
             Fault("wipe-blocks", self.wipe_blocks, "the block store of one machine is gone", True, damages=True),
             Fault("wipe-node", self.wipe_node, "all that a machine had is gone but its identity", False, damages=True),
+            Fault("damage-log", self.damage_log, "metadata log of one machine cut, removed, or with flipped bits", False),
+            Fault("cut-segment", self.cut_segment, "a file of one machine's block store cut off somewhere", False, damages=True),
+            Fault("fail-read", self.fail_read, "reading fails on one machine", False, damages=True),
             Fault("rot", self.rot, "flipped bits in the blocks of one machine", True, damages=True),
         ]
 
@@ -100,13 +104,13 @@ class Nemesis:
         self.say(f"  {detail}; healed after {healed - start:.1f} s, service back {back - healed:.1f} s later")
         entry = {"fault": name, "detail": detail, "start": start, "healed": healed, "back": back}
         self.history.append(entry)
+        self.machines.wait_until_up()
         if fault.damages:
             self.repair(entry)
         return entry
 
     def repair(self, entry):
-        self.machines.wait_until_up()
-        flags = ["--repair", "--deep"] if entry["fault"] in ("rot", "power-all", "power-node") else ["--repair"]
+        flags = ["--repair", "--deep"] if entry["fault"] in ("rot", "power-all", "power-node", "cut-segment", "fail-read") else ["--repair"]
         code, report = self.machines.verify(*flags)
         # Writes go on meanwhile; what this did not get is found at the end.
         if code not in (0, 1):
@@ -396,6 +400,46 @@ class Nemesis:
         node = self.node()
         self.wipe(node, ["blocks", "raft", "meta", "resync"])
         return f"wiped node {node}"
+
+    def damage_log(self):
+        # Not the leader, since an older log is noticed by a leader that heard of more only.
+        leader = self.leader()
+        node = self.node(but=[leader])
+        self.kill([node])
+        log = f"{self.machines.data(node)}/raft"
+        how = self.random.choice(["removed", "rotten", "cut"])
+        if how == "removed":
+            shutil.rmtree(log)
+        elif how == "rotten":
+            self.machines.disks[node].rot(self.random.getrandbits(63), 20, "data/raft/")
+        else:
+            path = f"{log}/{max(os.listdir(log))}"
+            os.truncate(path, self.random.randint(0, os.path.getsize(path)))
+        self.start([node])
+        self.hold()
+        # Whatever it needs to be a voter again.
+        self.machines.wait(lambda: self.machines.is_member(3, None), "three voters after a log was damaged", 120)
+        return f"the log of node {node} was {how}"
+
+    def cut_segment(self):
+        node = self.node()
+        self.kill([node])
+        folder = f"{self.machines.data(node)}/blocks/segments"
+        path = f"{folder}/{self.random.choice(sorted(os.listdir(folder)))}"
+        size = self.random.randint(0, os.path.getsize(path))
+        os.truncate(path, size)
+        self.start([node])
+        return f"{os.path.basename(path)} of node {node} was cut to {size} bytes"
+
+    def fail_read(self):
+        node = self.node()
+        self.machines.excuse(("node", node), True)
+        self.machines.disks[node].tell("fail-read", "on")
+        self.hold()
+        self.machines.disks[node].tell("fail-read", "off")
+        self.kill([node])
+        self.start([node])
+        return f"reading failed on machine {node}"
 
     def rot(self):
         node = self.node()
