@@ -114,7 +114,9 @@ class Run:
         return max(back.values())
 
     def torment(self):
-        names = self.options.faults or [fault.name for fault in self.nemesis.faults.values() if fault.is_main or not self.options.short]
+        names = self.options.faults or [
+            fault.name for fault in self.nemesis.faults.values() if fault.is_main or not self.options.short and not fault.is_canary
+        ]
         order = random.Random(self.options.seed + 1)
         end = time.monotonic() + self.options.minutes * 60
         bag = []

@@ -35,7 +35,7 @@ print(result)
 
 
 class Fault:
-    def __init__(self, name, inject, summary, is_main, damages=False):
+    def __init__(self, name, inject, summary, is_main, damages=False, is_canary=False):
         self.name = name
         self.inject = inject
         self.summary = summary
@@ -43,6 +43,8 @@ class Fault:
         self.is_main = is_main
         # Copies may be gone afterwards: verify --repair is run before the next fault, as an administrator would.
         self.damages = damages
+        # Proves that a run can fail; only if it is asked for by name.
+        self.is_canary = is_canary
 
 
 class Nemesis:
@@ -84,6 +86,8 @@ class Nemesis:
             Fault("power-node", self.power_node, "power loss of one machine with its mount", True, damages=True),
             Fault("power-all", self.power_all, "power loss of all machines at once", True, damages=True),
             Fault("fail-sync", self.fail_sync, "fsync fails on one machine, and what it should have written is gone", True, damages=True),
+            Fault("lie", self.lie, "a disk that syncs nothing and says it did, until its machine loses power", False, damages=True),
+            Fault("lie-all", self.lie_all, "all disks do so: data must be lost, and this program must say so", False, is_canary=True),
             Fault("wipe-blocks", self.wipe_blocks, "the block store of one machine is gone", True, damages=True),
             Fault("wipe-node", self.wipe_node, "all that a machine had is gone but its identity", False, damages=True),
             Fault("damage-log", self.damage_log, "metadata log of one machine cut, removed, or with flipped bits", False),
@@ -110,7 +114,7 @@ class Nemesis:
         return entry
 
     def repair(self, entry):
-        flags = ["--repair", "--deep"] if entry["fault"] in ("rot", "power-all", "power-node", "cut-segment", "fail-read") else ["--repair"]
+        flags = ["--repair", "--deep"] if entry["fault"] in ("rot", "power-all", "power-node", "cut-segment", "fail-read", "lie") else ["--repair"]
         code, report = self.machines.verify(*flags)
         # Writes go on meanwhile; what this did not get is found at the end.
         if code not in (0, 1):
@@ -384,6 +388,29 @@ class Nemesis:
         disk.crash(self.random.getrandbits(63))
         self.start([node])
         return f"syncs failed on machine {node} ({disk.stats()['failed_syncs']} so far)"
+
+    def lie(self):
+        # Not the leader, since a log that has gone back is noticed by a leader that heard of more only.
+        node = self.node(but=[self.leader()])
+        self.machines.disks[node].tell("lie", "on")
+        self.hold()
+        mounts = [number for number in self.machines.mounts if number == node]
+        self.kill([node], mounts)
+        self.machines.disks[node].drop()
+        self.machines.disks[node].tell("lie", "off")
+        self.start([node], mounts)
+        return f"the disk of machine {node} lied, and lost power"
+
+    def lie_all(self):
+        for node in self.machines.nodes:
+            self.machines.disks[node].tell("lie", "on")
+        self.hold()
+        self.kill(self.machines.nodes, self.machines.mounts)
+        for node in self.machines.nodes:
+            self.machines.disks[node].drop()
+            self.machines.disks[node].tell("lie", "off")
+        self.start(self.machines.nodes, self.machines.mounts)
+        return "all disks lied, and lost power"
 
     def wipe(self, node, names):
         self.kill([node])
