@@ -50,7 +50,7 @@ package final class BlockService: Sendable {
             // It may have what is missing here; and if it was this daemon that was cut off, everything that failed meanwhile says nothing.
             resync.retry(node)
         }
-        resync.start { [weak self] in await self?.mend($0) ?? .failed("stopping") }
+        resync.start(isDown: { [replicas] in replicas.health.rank(of: $0) == .down }) { [weak self] in await self?.mend($0) ?? .failed("stopping") }
     }
 
     /// Refuses requests from now on, and begins no more mending.

@@ -20,6 +20,8 @@ package final class ResyncQueue: Sendable {
     /// The first tries come a second apart; then 1, 2, 4 … 64 minutes.
     private static let quickTries: UInt32 = 4
     private static let pauseMax = 64 * Nanoseconds.minute
+    /// The longest pause where the daemon is alive: it was away too shortly to be missed, or is busy, or its disk is full.
+    private static let livingPauseMax = 2 * Nanoseconds.minute
     private static let rateWindow = 30 * Nanoseconds.second
     private static let rowsPerBatch = 1024
 
@@ -28,6 +30,7 @@ package final class ResyncQueue: Sendable {
     private let random: any RandomSource
     private let log: Log
     private var perform: Perform?
+    private var isDown: @LoopActor (NodeID) -> Bool = { _ in true }
     private var length = 0
     /// Tasks under way; true if the task was enqueued again meanwhile.
     private var inProgress: [ResyncTask: Bool] = [:]
@@ -59,8 +62,10 @@ package final class ResyncQueue: Sendable {
     }
 
     /// Lets the workers begin, and tries now what failed before: who failed an earlier process, and why, says nothing about the present.
-    package func start(_ perform: @escaping Perform) {
+    /// - Parameter isDown: whether a daemon is known not to answer, so that its tasks wait for `retry`; what fails with others is soon tried again.
+    package func start(isDown: @escaping @LoopActor (NodeID) -> Bool = { _ in true }, _ perform: @escaping Perform) {
         self.perform = perform
+        self.isDown = isDown
         pump()
         retry(from: ResyncRow.table.from, to: ResyncRow.table.to, onlyFailed: true)
     }
@@ -204,7 +209,8 @@ package final class ResyncQueue: Sendable {
                 if case .failed(let cause) = outcome {
                     row.errors = min(row.errors + 1, 1 << 20)
                     row.lastCause = cause
-                    row.due = isWantedAgain ? now : now &+ pause(afterErrors: row.errors)
+                    let limit = isDown(task.node) ? Self.pauseMax : Self.livingPauseMax
+                    row.due = isWantedAgain ? now : now &+ pause(afterErrors: row.errors, limit: limit)
                 } else {
                     row.due = now
                 }
@@ -240,7 +246,8 @@ package final class ResyncQueue: Sendable {
         }
         let now = now
         var batch = WriteBatch()
-        for (task, old) in rows where old.due > now && (old.errors > 0 || !onlyFailed) {
+        // What nobody has tried yet is due soon, unless the wall clock was set back since it was noted.
+        for (task, old) in rows where old.due > now && (old.errors > 0 || !onlyFailed || old.due - now > Nanoseconds.minute) {
             var row = old
             row.due = now
             batch.delete(ResyncRow.dueKey(task, old.due))
@@ -260,9 +267,9 @@ package final class ResyncQueue: Sendable {
         do throws(DecodeError) { return try ResyncRow(decoding: bytes) } catch { return nil }
     }
 
-    private func pause(afterErrors errors: UInt32) -> UInt64 {
+    private func pause(afterErrors errors: UInt32, limit: UInt64) -> UInt64 {
         guard errors > Self.quickTries else { return Nanoseconds.second }
-        let pause = min(Nanoseconds.minute << UInt64(min(errors - Self.quickTries - 1, 8)), Self.pauseMax)
+        let pause = min(Nanoseconds.minute << UInt64(min(errors - Self.quickTries - 1, 8)), limit)
         // Up to an eighth more, so that those who failed together do not return together.
         return pause + random.next() % (pause / 8)
     }

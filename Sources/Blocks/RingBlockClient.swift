@@ -21,6 +21,8 @@ package final class RingBlockClient: BlockClient {
     private var rangeLatency = LatencyWindow()
     /// Whole blocks being read, with everybody who waits for them.
     private var flights: [BlockKey: [UnsafeContinuation<Result<Slice, BlocksError>, Never>]] = [:]
+    /// Learns the present layout. Asked before a block is given up that nobody has who should have it by the layout known here.
+    package var refreshLayout: (@LoopActor () async -> Void)?
 
     package init(
         layouts: LayoutTable, replicas: ReplicaClient, environment: Environment, configuration: BlockClientConfiguration, log: Log
@@ -155,6 +157,9 @@ package final class RingBlockClient: BlockClient {
                 return slice
             case .lost(let errors):
                 if !errors.isEmpty, errors.allSatisfy(\.error.isAbsent) {
+                    let version = layouts.current.layout.version
+                    await refreshLayout?()
+                    if layouts.current.layout.version > version { continue }
                     log.error("block lost: no replica has a good copy", ["block": key.description, "asked": String(errors.count)])
                     throw BlocksError(.lost, "no replica has a good copy of block \(key)")
                 }

@@ -59,6 +59,7 @@ package final class ClientServices: Sendable {
     package func openSession(name: String) async throws(DaemonError) -> LeaderMetadataClient {
         let client = metadataClient(name: name, hasSession: true)
         router.client = client
+        blocks.refreshLayout = { [weak self, client] in try? await self?.adoptLayout(client) }
         try await adoptLayout(client)
         return client
     }

@@ -33,6 +33,9 @@ final class CachedInode {
     var errorCount: UInt64 = 0
     var lastError = Errno.io
 
+    /// Changes were given up, and nobody was told yet.
+    var hasUntoldLoss = false
+
     /// Last change of what is cached, by the filesystem's stamp: an answer to a question asked before is not cached.
     var changedAt: UInt64 = 0
     /// Last time everything was dropped.

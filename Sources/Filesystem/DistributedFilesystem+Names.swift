@@ -240,9 +240,10 @@ extension DistributedFilesystem {
         if let other, mode != .exchange, other.inode != moved.inode { gone(other, orphaned: orphaned) }
     }
 
-    /// Commits the inode that a name leads to, if it has changes here.
+    /// Commits the inode that a name leads to, if it has changes here. Where changes were lost after the last close, and so nobody was told, this is
+    /// the time to tell: else an empty file would take the place of a good one.
     private func commitNamed(_ directory: CachedInode, _ name: Name) async throws(Errno) {
-        guard !dirtyInodes.isEmpty else { return }
+        guard !dirtyInodes.isEmpty || hasLostChanges else { return }
         let id: InodeID
         if metadata.holdsLease(directory.id), let entry = directory.directory?.entry(name) {
             guard case .present(let present, _) = entry else { return }
@@ -250,7 +251,11 @@ extension DistributedFilesystem {
         } else {
             id = try await find(directory, name).0.inode
         }
-        if let inode = table.existing(id), inode.isDirty { try await commit(inode) }
+        guard let inode = table.existing(id) else { return }
+        if inode.isDirty { try await commit(inode) }
+        guard inode.hasUntoldLoss else { return }
+        inode.hasUntoldLoss = false
+        throw .io
     }
 
     // MARK: Caches around a command

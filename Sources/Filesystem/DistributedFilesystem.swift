@@ -67,6 +67,9 @@ package final class DistributedFilesystem: FileOperations {
     /// When a put last failed for want of room; nil since one succeeded.
     var spaceFailedAt: UInt64?
 
+    /// Changes of some inode were given up since the mount began: see `CachedInode.hasUntoldLoss`.
+    var hasLostChanges = false
+
     /// Files whose background commit is queued or under way.
     var commitsQueued: Set<InodeID> = []
     private var stamp: UInt64 = 0

@@ -54,7 +54,7 @@ extension DistributedFilesystem {
         // Anything else will be refused again however often it is tried.
         if error != .noSpace, error != .io {
             log.error("changes of a file are lost", ["inode": "\(inode.id)", "errno": "\(error.rawValue)"])
-            dropChanges(inode)
+            loseChanges(inode)
         }
         wakeWriters(error)
     }
@@ -180,6 +180,14 @@ extension DistributedFilesystem {
         }
     }
 
+    /// Gives up local changes that somebody relies on. A handle that is open tells; if there is none, a rename of the file does.
+    func loseChanges(_ inode: CachedInode) {
+        guard inode.isDirty else { return }
+        inode.hasUntoldLoss = true
+        hasLostChanges = true
+        dropChanges(inode)
+    }
+
     /// Gives up local changes.
     func dropChanges(_ inode: CachedInode) {
         guard let dirty = inode.dirty, dirty.isDirty else { return }
@@ -201,6 +209,7 @@ extension DistributedFilesystem {
             try await commit(file.inode)
         } catch {
             file.seenErrors = file.inode.errorCount
+            file.inode.hasUntoldLoss = false
             throw error
         }
         try report(file)
@@ -210,6 +219,7 @@ extension DistributedFilesystem {
     private func report(_ file: FileHandle) throws(Errno) {
         guard file.seenErrors != file.inode.errorCount else { return }
         file.seenErrors = file.inode.errorCount
+        file.inode.hasUntoldLoss = false
         throw file.inode.lastError
     }
 

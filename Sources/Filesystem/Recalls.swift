@@ -44,7 +44,7 @@ extension DistributedFilesystem {
                 guard clock.now + delay < deadline else {
                     log.error(
                         "changes of a file are lost: another session needs it", ["inode": "\(inode.id)", "errno": "\(error.rawValue)"])
-                    dropChanges(inode)
+                    loseChanges(inode)
                     return
                 }
                 await clock.sleep(nanoseconds: delay)
@@ -73,7 +73,7 @@ extension DistributedFilesystem {
                 lost += 1
                 inode.errorCount += 1
                 inode.lastError = .io
-                dropChanges(inode)
+                loseChanges(inode)
             }
             if inode.kernelMayHold, inode.opens > 0 { inode.kernelPages = inode.stored }
             inode.dropCaches(stamp: nextStamp())

@@ -35,6 +35,22 @@ import Testing
         try await world.mount.close(inode, handle)
     }
 
+    /// The close was told that all is well, and then the session was lost with the content.
+    @Test func aFileWhoseContentWasLostReplacesNothing() async throws {
+        let world = try World(mounts: 2)
+        let mount = world.mount
+        try await mount.put("f", [1, 2, 3])
+        try await mount.files.syncAll()
+        try await mount.put("f.tmp", [4, 5, 6])
+        mount.metadata.loseSession()
+        await #expect(throws: Errno.io) { try await mount.files.rename(.root, Array("f.tmp".utf8), to: .root, Array("f".utf8), mode: .replace) }
+        #expect(try await world.mounts[1].contents("f") == [1, 2, 3])
+        // Told once; and written anew it is as good as any.
+        try await mount.put("g.tmp", [7])
+        try await mount.files.rename(.root, Array("g.tmp".utf8), to: .root, Array("f".utf8), mode: .replace)
+        #expect(try await world.mounts[1].contents("f") == [7])
+    }
+
     @Test func aRenamedFileIsNeverSeenEmpty() async throws {
         let world = try World(mounts: 2, seed: 3, jittery: true)
         let random = SeededRandom(seed: 8)

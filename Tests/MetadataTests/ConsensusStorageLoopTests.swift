@@ -92,7 +92,12 @@ import Testing
                     try await vote(storage, term: 2 * round)
                     guard await append(storage, count: 4, term: 2 * round, replacing: 2) else { return }
                     try apply(storage, store, leaving: 1)
-                    if round % 2 == 0 { try await compact(storage, store) }
+                    if round % 2 == 0 {
+                        // The last vote comes to lie in a segment that goes.
+                        for _ in 0..<2 { guard await append(storage, count: 10, term: 2 * round) else { return } }
+                        try apply(storage, store, leaving: 0)
+                        try await compact(storage, store)
+                    }
                     if round == 3 || round == 5 { store = try await install(stores, storage, ahead: round == 3 ? 40 : 0) }
                 }
             } catch {}

@@ -129,10 +129,11 @@ final class SeedRun {
         guard let daemon = machine.daemon else { return "no daemon" }
         guard let services = daemon.services else { return daemon.failure ?? "starting" }
         let group = services.metadata.status
+        let owed = services.blocks.resync.status
         return """
             \(daemon.failure ?? "\(daemon.process.state)"), \(group.position) of term \(group.term), applied \(group.applied), voters \
             \(group.members.filter(\.isVoter).map(\.node.rawValue)), learners \(group.members.filter { !$0.isVoter }.map(\.node.rawValue)), owes \
-            \(services.blocks.resync.status.length) copies, sessions \(group.sessions)
+            \(owed.length) copies (\(owed.inProgress) being brought, \(owed.failedAttempts) attempts failed), sessions \(group.sessions)
             """
     }
 

@@ -58,9 +58,7 @@ package final class SimulatedWorld: Sendable {
 
     /// kill -9 of a daemon: what it wrote stays in the page cache.
     package func kill(_ machine: SimulatedMachine) {
-        guard let daemon = machine.daemon, !daemon.process.isDead else { return }
-        daemon.process.kill()
-        machine.stores.crash(.process)
+        machine.daemon?.process.kill()
     }
 
     /// Power loss: the daemon and the clients of the machine end without a word to anybody, and what was not synced is kept, torn or lost.
@@ -68,9 +66,9 @@ package final class SimulatedWorld: Sendable {
         guard isPowered(machine.name) else { return }
         unpowered.append(machine.name)
         network.silence(machine.name)
+        machine.stores.crash(.power)
         machine.daemon?.process.kill()
         machine.disk.crash(random: random)
-        machine.stores.crash(.power)
     }
 
     package func powerOn(_ machine: SimulatedMachine) {

@@ -109,11 +109,13 @@ import Testing
     @Test func lossesAreReportedToTheHandle() {
         let start: [Step] = [(1, write(5, 0, 1), .done), (1, losesSession, nil), (2, all, found(0))]
         accepted(start, [(1, .sync(handle: 1), .failed(EIO)), (1, .sync(handle: 1), .done)])
-        accepted(start, [(1, .close(handle: 1), .failed(EIO))])
+        accepted(start, [(1, .close(handle: 1, mustTell: true), .failed(EIO))])
         refused(start, [(1, .sync(handle: 1), .done)])
-        refused(start, [(1, .close(handle: 1), .done)])
+        refused(start, [(1, .close(handle: 1, mustTell: true), .done)])
+        // It did not know yet.
+        accepted(start, [(1, .close(handle: 1, mustTell: false), .done)])
         // Another handle had nothing to lose.
-        accepted(start, [(1, .close(handle: 2), .done)])
+        accepted(start, [(1, .close(handle: 2, mustTell: true), .done)])
         // Nothing was lost.
         accepted([(1, write(5, 0, 1), .done), (1, losesSession, nil), (2, all, found(1, run(0, 1, 5))), (1, .sync(handle: 1), .done)])
     }

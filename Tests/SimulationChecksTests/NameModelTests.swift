@@ -27,7 +27,8 @@ import Testing
 
 
     private func verdict(_ steps: [[Step]]) -> Verdict {
-        Linearizability.check(NameModel(root: root), inSequence(steps.flatMap { $0 }))
+        let model = NameModel(root: root, kinds: [20: .file, 21: .directory, 22: .symlink])
+        return Linearizability.check(model, inSequence(steps.flatMap { $0 }))
     }
 
     private func accepted(_ steps: [Step]..., sourceLocation: SourceLocation = #_sourceLocation) {
@@ -94,6 +95,21 @@ import Testing
         refused([(1, create("a"), file(20)), (1, .unlink(parent: 10, name: "a"), .done), (1, .attributes(20), file(20))])
         // Somebody has it open: it has no links.
         accepted([(1, create("a"), file(20)), (1, .unlink(parent: 10, name: "a"), .done), (1, .attributes(20), file(20, links: 0))])
+    }
+
+    /// While somebody has it open it is what it was, after that it is nothing.
+    @Test func callsOnWhatIsGone() {
+        let start: [Step] = [
+            (1, create("a"), file(20)), (1, .unlink(parent: 10, name: "a"), .done), (1, create("d", .directory), directory(21)),
+            (1, .removeDirectory(parent: 10, name: "d"), .done),
+        ]
+        accepted(start, [(1, lookup("x", in: 20), .failed(ENOTDIR)), (1, lookup("x", in: 20), .failed(ESTALE)), (1, lookup("x", in: 21), .failed(ENOENT))])
+        accepted(start, [(1, .list(21), .listing([])), (1, .list(21), .failed(ESTALE)), (1, .list(20), .failed(ENOTDIR))])
+        accepted(start, [(1, .link(inode: 20, parent: 10, name: "b"), .failed(ENOENT)), (1, .link(inode: 21, parent: 10, name: "b"), .failed(EPERM))])
+        refused(start, [(1, lookup("x", in: 20), .failed(ENOENT))])
+        refused(start, [(1, lookup("x", in: 21), .failed(ENOTDIR))])
+        refused(start, [(1, create("x", in: 21), file(23))])
+        refused(start, [(1, .link(inode: 20, parent: 10, name: "b"), file(20))])
     }
 
     @Test func commandsCarriedOutTwice() {

@@ -62,7 +62,8 @@ import Testing
         #expect(lines.contains { $0.contains("read: version 7") })
     }
 
-    /// Long histories of several clients with some open calls, made by carrying out calls at moments within their intervals; and the same with
+    /// Long histories of several clients with some open calls, made by carrying out calls at moments within their intervals; and the same
+    /// with
     /// one read made wrong.
     @Test(arguments: 1...20) func longHistories(seed: UInt64) async {
         let (good, bad) = await make(seed)

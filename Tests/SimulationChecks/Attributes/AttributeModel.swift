@@ -1,7 +1,8 @@
 import Glibc
 package import Namespace
 
-/// The attributes and extended attributes of one inode. Attributes are un-synced changes like content; extended attributes are kept when they
+/// The attributes and extended attributes of one inode. Attributes are un-synced changes like content; extended attributes are kept when
+/// they
 /// return, and with them whatever the same client changed before.
 package struct AttributeModel: SequentialModel {
     package struct State: Hashable, Sendable {

@@ -6,9 +6,10 @@ package enum ContentCall: Equatable, Sendable {
     case size
     /// fsync(2) or an fdatasync(2).
     case sync(handle: UInt64)
-    /// flush, at close(2): only tells errors.
-    case close(handle: UInt64)
-    /// No call: what the client had not synced may be gone from here on. `owes`: its handles tell. `ends`: its open calls take no effect any more.
+    /// flush, at close(2): only tells errors. `mustTell`: the client knows what there is to tell; a sync finds it out.
+    case close(handle: UInt64, mustTell: Bool)
+    /// No call: what the client had not synced may be gone from here on. `owes`: its handles tell. `ends`: its open calls take no effect
+    /// any more.
     case lose(owes: Bool, ends: Bool)
 }
 

@@ -66,10 +66,20 @@ package final class ContentLedger: Ledger {
             report.open += operations.count { $0.outcome == nil }
             report.failed += operations.count { if case .failed = $0.outcome { true } else { false } }
             checkAppends(operations, subject, &report)
-            let judged = operations.filter { $0.outcome != nil || $0.call.call.changes } + losses(inode, operations)
+            let judged = operations.filter { $0.outcome != nil || $0.call.call.changes }.map(withKnowledge) + losses(inode, operations)
             report.add(Linearizability.check(ContentModel(), judged, bound: bound), .content, subject)
         }
         return report
+    }
+
+    /// A close says what the client knows. It may not have noticed yet what the leader has done to its session.
+    private func withKnowledge(_ operation: FileHistory.Event) -> FileHistory.Event {
+        guard case .close(let handle, _) = operation.call.call, let returned = operation.returned else { return operation }
+        let isBehind = recorder.losses.contains { $0.client == operation.client && $0.from < returned && $0.noticed > operation.called }
+        guard isBehind else { return operation }
+        var changed = operation
+        changed.call.call = .close(handle: handle, mustTell: false)
+        return changed
     }
 
     /// Events after which changes may be gone, as operations that may take effect later or never.
@@ -144,7 +154,7 @@ extension ContentCall {
     /// The handle that it tells errors.
     var told: UInt64? {
         switch self {
-        case .sync(let handle), .close(let handle): handle
+        case .sync(let handle), .close(let handle, _): handle
         default: nil
         }
     }

@@ -18,7 +18,7 @@ extension ContentModel {
             case .read(let start, let count): "read \(start)..<\(start + count)"
             case .size: "size"
             case .sync(let handle): "sync handle \(handle)"
-            case .close(let handle): "close handle \(handle)"
+            case .close(let handle, _): "close handle \(handle)"
             case .lose(let owes, _): "\(call.client) \(owes ? "loses its session or gives up changes" : "ends")"
             }
         switch outcome {

@@ -1,5 +1,7 @@
-/// The content of one file under the contract: a read sees every write that returned before, at any client; what was synced, or seen by another
-/// client, stays whatever dies; of the rest, a client that dies or loses its session loses the newest changes only; and a handle whose changes were
+/// The content of one file under the contract: a read sees every write that returned before, at any client; what was synced, or seen by
+/// another
+/// client, stays whatever dies; of the rest, a client that dies or loses its session loses the newest changes only; and a handle whose
+/// changes were
 /// lost says so at its next sync or close.
 package struct ContentModel: SequentialModel {
     package let initial = ContentState()
@@ -39,9 +41,9 @@ package struct ContentModel: SequentialModel {
             guard case .size(let size) = outcome else { return outcome == nil ? [state] : [] }
             return size == state.seen.size ? [observed(state, client)] : []
         case .sync(let handle):
-            return told(state, handle, outcome) { if state.holder == client { $0.keep() } }
-        case .close(let handle):
-            return told(state, handle, outcome) { _ in }
+            return told(state, handle, outcome, mustTell: true) { if state.holder == client { $0.keep() } }
+        case .close(let handle, let mustTell):
+            return told(state, handle, outcome, mustTell: mustTell) { _ in }
         case .lose(let owes, let ends):
             return lose(state, client, owes: owes, ends: ends)
         }
@@ -56,12 +58,12 @@ package struct ContentModel: SequentialModel {
 
     /// A sync or close: success is a lie where the handle's changes were lost.
     private func told(
-        _ state: ContentState, _ handle: UInt64, _ outcome: ContentOutcome?, _ success: (inout ContentState) -> Void
+        _ state: ContentState, _ handle: UInt64, _ outcome: ContentOutcome?, mustTell: Bool, _ success: (inout ContentState) -> Void
     ) -> [ContentState] {
         var after = state
         switch outcome {
         case .done:
-            guard !state.owed.contains(handle) else { return [] }
+            guard !mustTell || !state.owed.contains(handle) else { return [] }
             success(&after)
         case .failed:
             // Whoever was told once has to expect everything of what it wrote before.

@@ -15,7 +15,8 @@ package struct OpenedFile: Sendable {
     package let flags: Int32
 }
 
-/// Calls on content that are noted in a ledger; places and counts in cells. Failures are answered with nil or false; the ledger knows which.
+/// Calls on content that are noted in a ledger; places and counts in cells. Failures are answered with nil or false; the ledger knows
+/// which.
 @LoopActor
 package final class RecordedContent {
     private let files: any FileOperations
@@ -167,7 +168,7 @@ package final class RecordedContent {
     @discardableResult
     package func close(_ file: OpenedFile) async -> Bool {
         let history = ledger.history(file.inode)
-        let call = history.begin(client, .init(client, .close(handle: file.label)))
+        let call = history.begin(client, .init(client, .close(handle: file.label, mustTell: true)))
         var isWell = true
         do throws(Errno) {
             try await files.flush(file.inode, handle: file.handle)

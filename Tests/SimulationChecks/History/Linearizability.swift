@@ -2,7 +2,8 @@
 /// model allows: Wing and Gong's search (1993) with the memory of seen configurations of Lowe (2017), as Porcupine does it.
 ///
 /// Operations with known outcomes are tried before those that may never have happened, and of those with known outcomes the one that
-/// returned first; so a good history is mostly walked straight through, and what may or may not have happened is placed as late as possible.
+/// returned first; so a good history is mostly walked straight through, and what may or may not have happened is placed as late as
+/// possible.
 /// A configuration is not looked at again where one with the same state, the same known operations and only some of its uncertain ones
 /// in order led nowhere: whatever comes next could as well have been done with more of them left.
 package struct Linearizability<Model: SequentialModel> {

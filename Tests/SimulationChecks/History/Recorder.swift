@@ -75,7 +75,10 @@ package final class Recorder {
         violate(
             Violation(
                 .inodeReused, place(),
-                "\(client) sees inode \(attributes.inode) as a \(attributes.kind) created at \(attributes.created); it was a \(known.kind) created at \(known.created)"))
+                [
+                    "\(client) sees inode \(attributes.inode) as a \(attributes.kind) created at \(attributes.created)",
+                    "it was a \(known.kind) created at \(known.created)",
+                ]))
     }
 
     /// A creation that was acknowledged.

@@ -25,6 +25,8 @@ package final class ByteImage {
     package private(set) var version: UInt64 = 0
     /// Something was lost, or is perhaps not done: `adopt` finds out.
     package var isDoubtful = false
+    /// The last change was made while something was lost, perhaps after it: then it does not need those before it.
+    private var lastStandsAlone = false
 
     package init() {}
 
@@ -46,12 +48,14 @@ package final class ByteImage {
         changes.append(change)
         apply(change, &current)
         isDoubtful = true
+        lastStandsAlone = false
     }
 
-    /// The change was made.
-    package func end() {
+    /// The change was made. `overLoss`: changes may have been lost meanwhile, before or after it.
+    package func end(overLoss: Bool) {
         version += 1
-        isDoubtful = false
+        isDoubtful = overLoss
+        lastStandsAlone = overLoss
     }
 
     /// The changes there were when a sync began are safe.
@@ -123,13 +127,18 @@ package final class ByteImage {
             found.windows[index].replaceSubrange(0..<part.bytes.count, with: part.bytes)
         }
         var content = kept
-        var survivors = content == found ? 0 : nil
-        for (index, change) in changes.enumerated() {
-            apply(change, &content)
-            if content == found { survivors = index + 1 }
+        var left: [Change]? = content == found ? [] : nil
+        for index in 0...changes.count {
+            if index > 0 { apply(changes[index - 1], &content) }
+            if content == found { left = Array(changes[..<index]) }
+            guard lastStandsAlone, left == nil, let last = changes.last else { continue }
+            var alone = content
+            apply(last, &alone)
+            if alone == found { left = changes[..<index] + [last] }
         }
-        guard let survivors else { return false }
-        changes.removeLast(changes.count - survivors)
+        guard let left else { return false }
+        changes = left
+        lastStandsAlone = false
         current = found
         isDoubtful = false
         version += 1

@@ -6,7 +6,8 @@ import Namespace
 package import Runtime
 import TestSupport
 
-/// Sequential and random input and output of any offset and length on files of its own, around the sizes where storage changes: what lies in
+/// Sequential and random input and output of any offset and length on files of its own, around the sizes where storage changes: what lies
+/// in
 /// the inode, blocks, regions; with holes and truncation. Looks at the files of others as well.
 @LoopActor
 package final class ImageWorkload: Workload {
@@ -124,7 +125,7 @@ package final class ImageWorkload: Workload {
         image.begin(change)
         do throws(Errno) {
             try await body()
-            image.end()
+            image.end(overLoss: context.recorder.lossCount(context.client) != file.losses)
         } catch { return }
     }
 

@@ -5,7 +5,8 @@ import Namespace
 package import Runtime
 import TestSupport
 
-/// Hard links to files that never change, which others open, remove and replace: link counts are right everywhere, and who has a file open can
+/// Hard links to files that never change, which others open, remove and replace: link counts are right everywhere, and who has a file
+/// open can
 /// read it to the end.
 @LoopActor
 package final class LinkWorkload: Workload {
