@@ -1,6 +1,7 @@
 import BlockStore
 @testable import Blocks
 import Bytes
+import Consensus
 import Digest
 @testable import Metadata
 import Model
@@ -121,6 +122,9 @@ private enum MetadataWorld {
         let nobody = Nobody()
         var options = MetadataOptions(cluster: ClusterID(rawValue: 7), node: NodeID(rawValue: 1), logDirectory: "/raft")
         options.logSegmentBytes = 64 << 10
+        // Long ticks, so that few of them pass until a recall that nobody answers is over.
+        options.timing = Timing(tick: Nanoseconds.second, heartbeat: 2 * Nanoseconds.second, election: 6 * Nanoseconds.second)
+        options.recallDeadline = 20 * Nanoseconds.second
         let started = try? await MetadataServer.start(
             options: options, environment: world.node(1), requests: nobody, stores: stores, bootstrap: true, log: quiet, deleteBlocks: { _ in true })
         guard let server = started else { throw Violation("the server does not start") }
@@ -153,15 +157,15 @@ private enum MetadataWorld {
     /// The answer to a request; nil for an error or if nothing happens for long.
     private static func answer(
         _ world: MemoryWorld, _ server: MetadataServer, _ kind: RequestKind, _ body: [UInt8], _ channel: SilentChannel
-    ) async -> Message? {
+    ) async -> Transport.Message? {
         var isDone = false
-        var reply: Message?
+        var reply: Transport.Message?
         Task { @LoopActor in
-            reply = try? await server.handle(kind, Message(body: body), channel)
+            reply = try? await server.handle(kind, Transport.Message(body: body), channel)
             isDone = true
         }
         // Longer than a recall waits for a session that does not answer.
-        for _ in 0..<4000 {
+        for _ in 0..<150 {
             for _ in 0..<20 where !isDone { await Task.yield() }
             if isDone { break }
             guard await world.clock.advanceToNextTimer() else { break }
@@ -200,7 +204,7 @@ private enum BlockWorld {
             if request.kind == .blockDelete, let keys = try? BlockKeysRequest(decoding: request.body).keys, keys.contains(key) { isDeleted = true }
             let payload = request.hasHeader ? nil : Slice(copying: content)
             Task { @LoopActor in
-                _ = try? await service.handle(request.kind, Message(body: request.body, payload: payload))
+                _ = try? await service.handle(request.kind, Transport.Message(body: request.body, payload: payload))
                 isDone = true
             }
             for _ in 0..<200 {
@@ -226,7 +230,7 @@ private final class SilentChannel: Channel {
 
     init(_ peer: Peer) { self.peer = peer }
 
-    func call(_ kind: RequestKind, _ message: Message, timeout: UInt64) async throws(TransportError) -> Message {
+    func call(_ kind: RequestKind, _ message: Transport.Message, timeout: UInt64) async throws(TransportError) -> Transport.Message {
         await Task.yield()
         throw TransportError(.noAnswer, "no answer")
     }
@@ -238,7 +242,7 @@ private final class SilentChannel: Channel {
 /// Reaches no other daemon.
 @LoopActor
 private final class Nobody: RequestClient {
-    func call(_ node: NodeID, _ kind: RequestKind, _ message: Message, timeout: UInt64) async throws(TransportError) -> Message {
+    func call(_ node: NodeID, _ kind: RequestKind, _ message: Transport.Message, timeout: UInt64) async throws(TransportError) -> Transport.Message {
         await Task.yield()
         throw TransportError(.unreachable, "nobody is there")
     }
