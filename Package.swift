@@ -103,6 +103,7 @@ let package = Package(
             ], swiftSettings: strict),
 
         // Tests
+        .executableTarget(name: "lossydisk", dependencies: ["CFuse", "CPosix"], path: "Tests/LossyDisk", swiftSettings: strict),
         tests("BaseTests", ["Bytes", "Model", "Digest", "Runtime", "Telemetry"]),
         tests("RuntimeTests", ["Bytes", "Model", "Runtime", "Telemetry", "Wire", "Transport", "Credentials", "TestSupport"]),
         tests("ConsensusTests", ["Bytes", "Model", "Consensus"]),
@@ -124,7 +125,7 @@ let package = Package(
             "FilesystemTests",
             [
                 "Bytes", "Model", "Digest", "OrderedStore", "Runtime", "Telemetry", "Namespace", "Metadata", "Blocks", "Filesystem",
-                "TestSupport",
+                "FilesystemWorld", "TestSupport",
             ]),
         tests(
             "VerificationTests",
@@ -133,7 +134,7 @@ let package = Package(
                 "Blocks", "Verification", "TestSupport",
             ]),
         tests("FuseMountTests", ["Bytes", "Model", "Runtime", "Telemetry", "Namespace", "Filesystem", "CFuse", "FuseMount"]),
-        tests("DaemonTests", ["Bytes", "Model", "Runtime", "Credentials", "Daemon"]),
+        tests("DaemonTests", ["Bytes", "Model", "Runtime", "Credentials", "OrderedStore", "RocksStore", "Metadata", "Daemon", "TestSupport"]),
         tests("TidyTests", []),
         fuzzing,
         .target(
@@ -143,10 +144,15 @@ let package = Package(
                 "BlockStore", "Transport", "Metadata", "Blocks", "Filesystem", "Verification", "Daemon", "TestSupport", "SimulationChecks",
             ], path: "Tests/Simulation", swiftSettings: strict),
         .executableTarget(
-            name: "dhtfs-simulate", dependencies: ["Simulation"], path: "Tests/SimulationProgram", swiftSettings: strict),
+            name: "dhtfs-simulate", dependencies: ["Simulation", "Telemetry"], path: "Tests/SimulationProgram", swiftSettings: strict),
         .target(
-            name: "TestSupport", dependencies: ["Bytes", "Model", "OrderedStore", "Runtime", "Telemetry"], path: "Tests/TestSupport",
+            name: "TestSupport", dependencies: ["Bytes", "Model", "OrderedStore", "Runtime", "Telemetry", "Metadata"], path: "Tests/TestSupport",
             swiftSettings: strict),
+        .target(
+            name: "FilesystemWorld",
+            dependencies: [
+                "Bytes", "Model", "Digest", "OrderedStore", "Runtime", "Telemetry", "Namespace", "Metadata", "Blocks", "Filesystem", "TestSupport",
+            ], path: "Tests/FilesystemWorld", swiftSettings: strict),
         .target(
             name: "SimulationChecks",
             dependencies: [
@@ -157,7 +163,7 @@ let package = Package(
             "SimulationChecksTests",
             [
                 "Bytes", "Model", "Digest", "OrderedStore", "Runtime", "Telemetry", "Namespace", "Metadata", "Blocks", "Filesystem",
-                "SimulationChecks", "TestSupport",
+                "FilesystemWorld", "SimulationChecks", "TestSupport",
             ]),
     ]
 )

@@ -10,6 +10,8 @@ die() { say "error: $*"; exit 1; }
 
 # Debian packages to build and run, by what proves that they are there.
 build_packages=(libfuse3-dev fuse3 libssl-dev libuv1-dev librocksdb-dev libzstd-dev pkg-config gcc libc6-dev binutils)
+# What crash runs need besides.
+crash_packages=(python3 fio git sqlite3 nftables iproute2 util-linux procps)
 
 require_root() { [ "$(id -u)" = 0 ] || die "run this as root: it installs packages and mounts"; }
 
@@ -55,5 +57,6 @@ require_fuse() {
 build_release() {
     say "building (the first time takes a few minutes)"
     swift build -c release --product dhtfs "$@" 1>&2 || die "the build failed"
+    swift build -c release --product lossydisk "$@" 1>&2 || die "the build failed"
     printf '%s/dhtfs\n' "$(swift build -c release --product dhtfs "$@" --show-bin-path)"
 }

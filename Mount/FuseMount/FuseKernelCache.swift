@@ -11,14 +11,13 @@ import Telemetry
 final class FuseKernelCache: KernelCache {
     private let session: FuseSession
     private let log: Log
-    private let notifier: Notifier
+    private let notifier = Notifier()
     private var channel: NotificationChannel?
 
     init(session: FuseSession, channel: NotificationChannel, log: Log) {
         self.session = session
         self.channel = channel
         self.log = log
-        notifier = Notifier()
     }
 
     /// Returns the system's error number, 0 if the notifier's threads run.
@@ -30,12 +29,37 @@ final class FuseKernelCache: KernelCache {
         notifier.close()
     }
 
+    /// How long the kernel may take before nobody waits for it any more: it is then just forgetting the inode.
+    private static let patience = 100 * Nanoseconds.millisecond
+
+    /// Pages stay: the kernel compares size and time of change with fresh attributes before it uses one (`auto_inval_data`). Dropping them
+    /// here would wait for reads that are under way, and such a read may itself wait for what follows this call: the answer to a recall, a
+    /// session that is claimed from a new leader. And a mount process that is killed meanwhile could not even end, since the read would
+    /// wait for its answer for ever.
     func invalidate(_ inode: InodeID) async {
         guard let channel else { return }
-        let code = await notifier.invalidate(inode, channel)
-        if code != 0 && code != ENOENT && code != ENOTCONN && code != ENODEV {
-            log.error("the kernel refused to drop an inode's cache", ["inode": "\(inode)", "error": MountPoint.text(code)])
+        let wait = InvalidationWait()
+        notifier.run({ channel.invalidate(inode, pages: false) }) { [self] code in
+            Task { @LoopActor in
+                guard let code else { return wait.begin(Self.patience) }
+                report(code, inode)
+                wait.end()
+            }
         }
+        await wait.over()
+    }
+
+    func dropPages(_ inode: InodeID) {
+        guard let channel else { return }
+        notifier.run({ channel.invalidate(inode, pages: true) }) { [self] code in
+            guard let code else { return }
+            Task { @LoopActor in report(code, inode) }
+        }
+    }
+
+    private func report(_ code: Int32, _ inode: InodeID) {
+        guard code != 0 && code != ENOENT && code != ENOTCONN && code != ENODEV else { return }
+        log.error("the kernel refused to drop an inode's cache", ["inode": "\(inode)", "error": MountPoint.text(code)])
     }
 
     /// The notification names no entries: all cached names of the mount are checked again when they are used next. Sent on the

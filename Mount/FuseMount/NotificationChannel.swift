@@ -36,13 +36,14 @@ final class NotificationChannel: Sendable {
     /// fs/fuse/dev.c), so this never waits. Returns the system's error number, 0 if it worked.
     func incrementEpoch() -> Int32 { send(Header(length: UInt32(MemoryLayout<Header>.size), code: Self.incrementEpochCode)) }
 
-    /// Drops cached attributes and pages of an inode. Waits for reads of these pages that are under way. Returns the system's error number;
-    /// ENOENT means that the kernel does not know the inode.
-    func invalidate(_ inode: InodeID) -> Int32 {
+    /// Drops cached attributes of an inode, and, if asked to, its pages. With pages it waits for reads of them that are under way; without (a negative
+    /// offset; fuse_reverse_inval_inode, fs/fuse/inode.c) only while the kernel is just forgetting the inode. Returns the system's error number; ENOENT
+    /// means that the kernel does not know the inode.
+    func invalidate(_ inode: InodeID, pages: Bool) -> Int32 {
         send(
             InodeInvalidation(
                 header: Header(length: UInt32(MemoryLayout<InodeInvalidation>.size), code: Self.invalidateInodeCode),
-                inode: inode.rawValue, offset: 0, length: 0))
+                inode: inode.rawValue, offset: pages ? 0 : -1, length: 0))
     }
 
     private func send<Message: BitwiseCopyable>(_ message: Message) -> Int32 {

@@ -36,7 +36,7 @@ final class BlockIndex {
     }
 
     struct State: Equatable, ByteCodable {
-        static let version: UInt32 = 1
+        static let version: UInt32 = 2
         /// Totals above this are lies; what is below stands adding to.
         private static let counterMax: UInt64 = 1 << 62
         var cluster: ClusterID
@@ -57,7 +57,8 @@ final class BlockIndex {
             cluster = try ClusterID(from: &reader)
             node = try NodeID(from: &reader)
             applied = JournalCursor(
-                position: JournalPosition(segment: try reader.integer(), offset: try reader.integer()), sequence: try reader.integer())
+                position: JournalPosition(segment: try reader.integer(), offset: try reader.integer()), sequence: try reader.integer(),
+                previous: try reader.integer())
             blocks = try reader.integer()
             contentBytes = try reader.integer()
             quarantined = try reader.integer()
@@ -71,6 +72,7 @@ final class BlockIndex {
             writer.integer(applied.position.segment)
             writer.integer(applied.position.offset)
             writer.integer(applied.sequence)
+            writer.integer(applied.previous)
             writer.integer(blocks)
             writer.integer(contentBytes)
             writer.integer(quarantined)
@@ -92,7 +94,7 @@ final class BlockIndex {
     init(store: any OrderedStore, cluster: ClusterID, node: NodeID) {
         self.store = store
         state = State(
-            cluster: cluster, node: node, applied: JournalCursor(position: JournalPosition(segment: 0, offset: 0), sequence: 1))
+            cluster: cluster, node: node, applied: JournalCursor(position: JournalPosition(segment: 0, offset: 0), sequence: 1, previous: 0))
     }
 
     /// Takes over what the store holds. False if that is nothing, or nothing of use, so that the index must be rebuilt.
@@ -133,7 +135,7 @@ final class BlockIndex {
         usage = [:]
         state = State(
             cluster: state.cluster, node: state.node,
-            applied: JournalCursor(position: JournalPosition(segment: 0, offset: 0), sequence: 1))
+            applied: JournalCursor(position: JournalPosition(segment: 0, offset: 0), sequence: 1, previous: 0))
     }
 
     func row(_ key: BlockKey) throws(StoreError) -> BlockRow? {

@@ -45,8 +45,12 @@ package final class BlockService: Sendable {
 
     /// Begins mending. Requests may be handled before.
     package func start() {
-        replicas.health.onReturn { [resync] in resync.retry($0) }
-        resync.start { [weak self] in await self?.mend($0) ?? .failed("stopping") }
+        replicas.health.onReturn { [resync, node] returned in
+            resync.retry(returned)
+            // It may have what is missing here; and if it was this daemon that was cut off, everything that failed meanwhile says nothing.
+            resync.retry(node)
+        }
+        resync.start(isDown: { [replicas] in replicas.health.rank(of: $0) == .down }) { [weak self] in await self?.mend($0) ?? .failed("stopping") }
     }
 
     /// Refuses requests from now on, and begins no more mending.

@@ -20,6 +20,8 @@ package final class ResyncQueue: Sendable {
     /// The first tries come a second apart; then 1, 2, 4 … 64 minutes.
     private static let quickTries: UInt32 = 4
     private static let pauseMax = 64 * Nanoseconds.minute
+    /// The longest pause where the daemon is alive: it was away too shortly to be missed, or is busy, or its disk is full.
+    private static let livingPauseMax = 2 * Nanoseconds.minute
     private static let rateWindow = 30 * Nanoseconds.second
     private static let rowsPerBatch = 1024
 
@@ -28,6 +30,7 @@ package final class ResyncQueue: Sendable {
     private let random: any RandomSource
     private let log: Log
     private var perform: Perform?
+    private var isDown: @LoopActor (NodeID) -> Bool = { _ in true }
     private var length = 0
     /// Tasks under way; true if the task was enqueued again meanwhile.
     private var inProgress: [ResyncTask: Bool] = [:]
@@ -35,6 +38,8 @@ package final class ResyncQueue: Sendable {
     private var finishedCount: UInt64 = 0
     private var failedAttempts: UInt64 = 0
     private var refused: UInt64 = 0
+    private let start: UInt64
+    private let wallAtStart: UInt64
     private var windowStart: UInt64
     private var windowCount: UInt64 = 0
     private var windowBeforeCount: UInt64 = 0
@@ -45,7 +50,9 @@ package final class ResyncQueue: Sendable {
         clock = environment.clock
         random = environment.random
         self.log = log
-        windowStart = environment.clock.now
+        start = environment.clock.now
+        wallAtStart = UInt64(max(0, environment.clock.wallTime))
+        windowStart = start
         var count = 0
         try store.scan(from: ResyncRow.table.from, to: ResyncRow.table.to) { _, _ in
             count += 1
@@ -54,10 +61,13 @@ package final class ResyncQueue: Sendable {
         length = count
     }
 
-    /// Lets the workers begin.
-    package func start(_ perform: @escaping Perform) {
+    /// Lets the workers begin, and tries now what failed before: who failed an earlier process, and why, says nothing about the present.
+    /// - Parameter isDown: whether a daemon is known not to answer, so that its tasks wait for `retry`; what fails with others is soon tried again.
+    package func start(isDown: @escaping @LoopActor (NodeID) -> Bool = { _ in true }, _ perform: @escaping Perform) {
         self.perform = perform
+        self.isDown = isDown
         pump()
+        retry(from: ResyncRow.table.from, to: ResyncRow.table.to, onlyFailed: true)
     }
 
     /// Begins no more tasks. Those under way end, and are forgotten if they end well.
@@ -94,13 +104,16 @@ package final class ResyncQueue: Sendable {
     package func retry(_ node: NodeID) {
         // An attempt under way may have begun before the node was back; if it fails it says nothing.
         for task in inProgress.keys where task.node == node { inProgress[task] = true }
+        let end = ResyncRow.tablePrefix(NodeID(rawValue: node.rawValue &+ 1))
+        retry(from: ResyncRow.tablePrefix(node), to: node.rawValue == .max ? ResyncRow.table.to : end, onlyFailed: false)
+    }
+
+    private func retry(from lower: [UInt8], to upper: [UInt8], onlyFailed: Bool) {
         Task { @LoopActor in
-            var next = ResyncRow.tablePrefix(node)
-            let end = ResyncRow.tablePrefix(NodeID(rawValue: node.rawValue &+ 1))
-            let upper = node.rawValue == .max ? ResyncRow.table.to : end
+            var next = lower
             do throws(StoreError) {
                 while true {
-                    let moved = try hasten(from: next, to: upper)
+                    let moved = try hasten(from: next, to: upper, onlyFailed: onlyFailed)
                     pump()
                     guard let moved else { return }
                     next = moved
@@ -134,7 +147,9 @@ package final class ResyncQueue: Sendable {
 
     // MARK: Running
 
-    private var now: UInt64 { UInt64(max(0, clock.wallTime)) }
+    /// Nanoseconds since 1970 as the wall clock had it when the process began, so that a clock that is set back later delays nothing. Times in the store
+    /// must mean something to the next process too.
+    private var now: UInt64 { wallAtStart &+ (clock.now &- start) }
 
     /// Begins due tasks as far as workers are free, and sets the timer for the next one.
     private func pump() {
@@ -194,7 +209,8 @@ package final class ResyncQueue: Sendable {
                 if case .failed(let cause) = outcome {
                     row.errors = min(row.errors + 1, 1 << 20)
                     row.lastCause = cause
-                    row.due = isWantedAgain ? now : now &+ pause(afterErrors: row.errors)
+                    let limit = isDown(task.node) ? Self.pauseMax : Self.livingPauseMax
+                    row.due = isWantedAgain ? now : now &+ pause(afterErrors: row.errors, limit: limit)
                 } else {
                     row.due = now
                 }
@@ -217,7 +233,7 @@ package final class ResyncQueue: Sendable {
     }
 
     /// Makes up to `rowsPerBatch` tasks of a range due; returns where to go on, nil at the end.
-    private func hasten(from lower: [UInt8], to upper: [UInt8]) throws(StoreError) -> [UInt8]? {
+    private func hasten(from lower: [UInt8], to upper: [UInt8], onlyFailed: Bool) throws(StoreError) -> [UInt8]? {
         var rows: [(task: ResyncTask, row: ResyncRow)] = []
         var seen = 0
         var last: [UInt8]?
@@ -230,7 +246,8 @@ package final class ResyncQueue: Sendable {
         }
         let now = now
         var batch = WriteBatch()
-        for (task, old) in rows where old.due > now {
+        // What nobody has tried yet is due soon, unless the wall clock was set back since it was noted.
+        for (task, old) in rows where old.due > now && (old.errors > 0 || !onlyFailed || old.due - now > Nanoseconds.minute) {
             var row = old
             row.due = now
             batch.delete(ResyncRow.dueKey(task, old.due))
@@ -250,9 +267,9 @@ package final class ResyncQueue: Sendable {
         do throws(DecodeError) { return try ResyncRow(decoding: bytes) } catch { return nil }
     }
 
-    private func pause(afterErrors errors: UInt32) -> UInt64 {
+    private func pause(afterErrors errors: UInt32, limit: UInt64) -> UInt64 {
         guard errors > Self.quickTries else { return Nanoseconds.second }
-        let pause = min(Nanoseconds.minute << UInt64(min(errors - Self.quickTries - 1, 8)), Self.pauseMax)
+        let pause = min(Nanoseconds.minute << UInt64(min(errors - Self.quickTries - 1, 8)), limit)
         // Up to an eighth more, so that those who failed together do not return together.
         return pause + random.next() % (pause / 8)
     }

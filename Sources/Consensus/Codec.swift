@@ -17,6 +17,13 @@ private func number(_ reader: inout ByteReader) throws(DecodeError) -> UInt64 {
     return value
 }
 
+/// The number of an incarnation, which is never 0.
+private func incarnation(_ reader: inout ByteReader) throws(DecodeError) -> UInt64 {
+    let value: UInt64 = try reader.integer()
+    guard value != 0 else { throw .invalid("incarnation") }
+    return value
+}
+
 extension Configuration: ByteCodable {
     package init(from reader: inout ByteReader) throws(DecodeError) {
         let voters = try reader.array(max: Limits.members, node)
@@ -67,12 +74,37 @@ extension Entry: ByteCodable {
 extension HardState: ByteCodable {
     package init(from reader: inout ByteReader) throws(DecodeError) {
         let term = try number(&reader)
-        self.init(term: term, vote: try reader.optional(node))
+        self.init(term: term, vote: try reader.optional(node), standing: try Standing(from: &reader))
     }
 
     package func encode(to writer: inout ByteWriter) {
         writer.integer(term)
         writer.optional(vote) { $1.encode(to: &$0) }
+        standing.encode(to: &writer)
+    }
+}
+
+extension Standing: ByteCodable {
+    package init(from reader: inout ByteReader) throws(DecodeError) {
+        switch try reader.integer(UInt8.self) {
+        case 0: self = .trusted
+        case 1: self = .recovering
+        case 2:
+            let index = try number(&reader)
+            guard index > 0 else { throw .invalid("standing") }
+            self = .admitted(upTo: index)
+        default: throw .invalid("standing")
+        }
+    }
+
+    package func encode(to writer: inout ByteWriter) {
+        switch self {
+        case .trusted: writer.integer(UInt8(0))
+        case .recovering: writer.integer(UInt8(1))
+        case .admitted(let index):
+            writer.integer(UInt8(2))
+            writer.integer(index)
+        }
     }
 }
 
@@ -115,6 +147,12 @@ extension Message: ByteCodable {
             kind = .conflict(rejected: try number(&reader), index: try number(&reader), term: try number(&reader), probe: try reader.integer())
         case 6:
             kind = .timeoutNow
+        case 7:
+            kind = .recovering(incarnation: try incarnation(&reader), probe: try reader.integer())
+        case 8:
+            kind = .admit(incarnation: try incarnation(&reader), index: try number(&reader))
+        case 9:
+            kind = .distrust(index: try number(&reader))
         default:
             throw .invalid("message kind")
         }
@@ -153,6 +191,17 @@ extension Message: ByteCodable {
             writer.integer(probe)
         case .timeoutNow:
             writer.integer(UInt8(6))
+        case .recovering(let incarnation, let probe):
+            writer.integer(UInt8(7))
+            writer.integer(incarnation)
+            writer.integer(probe)
+        case .admit(let incarnation, let index):
+            writer.integer(UInt8(8))
+            writer.integer(incarnation)
+            writer.integer(index)
+        case .distrust(let index):
+            writer.integer(UInt8(9))
+            writer.integer(index)
         }
     }
 }

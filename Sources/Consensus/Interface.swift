@@ -40,14 +40,25 @@ package struct Configuration: Equatable, Sendable {
     }
 }
 
+/// Whether a server remembers what it promised; see `Raft+Rejoining`.
+package enum Standing: Equatable, Sendable {
+    case trusted
+    /// Its log is gone, or older than what it once acknowledged: it neither votes nor acknowledges until a leader admits it anew.
+    case recovering
+    /// Admitted anew: it acknowledges the leader's log, and votes again once everything up to this entry is committed and on its disk.
+    case admitted(upTo: LogIndex)
+}
+
 /// What must be on disk before a promise is given (§5.2, figure 2 "Persistent state").
 package struct HardState: Equatable, Sendable {
     package var term: Term
     package var vote: NodeID?
+    package var standing: Standing
 
-    package init(term: Term, vote: NodeID?) {
+    package init(term: Term, vote: NodeID?, standing: Standing = .trusted) {
         self.term = term
         self.vote = vote
+        self.standing = standing
     }
 }
 
@@ -71,7 +82,8 @@ package enum Event: Sendable {
     case received(Message, from: NodeID)
     /// Append a batch; answered by `.accepted` or `.refused` with the same token.
     case propose([UInt8], token: UInt64)
-    /// Add or remove one voter or learner; refused while an earlier change is uncommitted or if it differs in more than one server.
+    /// Add or remove one voter or learner; refused while an earlier change is uncommitted, if it differs in more than one server, or if a
+    /// server that shall vote is not a learner that has caught up.
     case changeConfiguration(Configuration, token: UInt64)
     /// Ask for a linearizable read (§8; dissertation §6.4): answered by `.readable` or `.refused`. Costs no message while the leader's lease holds.
     case read(token: UInt64)
@@ -109,6 +121,10 @@ package enum Effect: Equatable, Sendable {
     case sendSnapshot(to: NodeID)
     /// A configuration entry is in the log (or was taken back); in force from now on.
     case configuration(Configuration)
+    /// This server's own standing has changed.
+    case standing(Standing)
+    /// This server leads, and a member that had acknowledged its log, or votes, has no log any more that can be trusted; it is admitted anew.
+    case lostLog(NodeID)
 }
 
 /// Timeouts in nanoseconds.
@@ -145,6 +161,12 @@ package struct Message: Equatable, Sendable {
         case conflict(rejected: LogIndex, index: LogIndex, term: Term, probe: UInt64)
         /// Start an election at once (leadership transfer).
         case timeoutNow
+        /// The answer to an append of a server without a log that can be trusted. `incarnation` is drawn when it finds out, never 0.
+        case recovering(incarnation: UInt64, probe: UInt64)
+        /// The leader takes that incarnation in; everything that is committed so far lies at or before `index`.
+        case admit(incarnation: UInt64, index: LogIndex)
+        /// The receiver once acknowledged everything up to `index`, and what it says now contradicts that.
+        case distrust(index: LogIndex)
     }
 
     package init(term: Term, kind: Kind) {

@@ -21,7 +21,7 @@ struct Progress: Sendable {
     var isVoter: Bool
     var state = State.probe
     /// The last entry that is known to be on its disk and equal to the leader's.
-    var match: LogIndex = 0
+    private(set) var match: LogIndex = 0
     /// The next entry to send.
     var next: LogIndex
     /// In `probe`: an append is out; the next one goes with the next heartbeat or after an answer.
@@ -32,17 +32,64 @@ struct Progress: Sendable {
     var lastContact: UInt64
     /// When the latest append that it answered was sent; 0 for none in this term.
     var echoed: UInt64 = 0
+    /// Answers to appends that were sent before are not counted: they may be those of a server that has lost its log since.
+    private(set) var since: UInt64
+    /// When `match` became known.
+    private(set) var matchedAt: UInt64
+    private(set) var trust = Trust.full
+    /// The last incarnation that asked to be admitted; 0 for none.
+    private(set) var incarnation: UInt64 = 0
+    /// The entry up to which it was told to catch up before it votes; 0 if it was not admitted by this leader.
+    private(set) var admission: LogIndex = 0
+
+    /// Whether its answers say what it has promised; see `Raft+Rejoining`.
+    enum Trust: Equatable, Sendable {
+        case full
+        /// It contradicted its acknowledgement of this entry and is being told so.
+        case none(acknowledged: LogIndex)
+        /// It says itself that it remembers nothing.
+        case recovering
+    }
 
     init(id: NodeID, isVoter: Bool, next: LogIndex, now: UInt64) {
         self.id = id
         self.isVoter = isVoter
         self.next = next
         lastContact = now
+        since = now
+        matchedAt = now
+    }
+
+    /// Everything up to `index` is known to be on its disk.
+    mutating func matched(_ index: LogIndex, now: UInt64) {
+        match = index
+        matchedAt = now
+    }
+
+    /// What it acknowledged is void.
+    mutating func lost(_ trust: Trust, incarnation: UInt64, last: LogIndex, now: UInt64) {
+        self.trust = trust
+        self.incarnation = incarnation
+        admission = 0
+        match = 0
+        echoed = 0
+        since = now
+        matchedAt = now
+        become(.probe, next: last + 1)
+    }
+
+    mutating func admit(upTo index: LogIndex) { admission = index }
+
+    /// Its answers count again.
+    mutating func regainTrust(last: LogIndex) {
+        trust = .full
+        become(.probe, next: last + 1)
     }
 
     /// Whether entries may be sent now.
     var canSend: Bool {
-        switch state {
+        guard trust == .full else { return false }
+        return switch state {
         case .probe: !paused
         case .replicate: flights.count < Limits.inflightMessages && flightBytes < Limits.inflightBytes
         case .snapshot: false

@@ -8,10 +8,18 @@ extension Raft {
         guard role == .leader else { return effects.append(.refused(token: token, leader: leader)) }
         if let transfer = leadership.transfer { return effects.append(.refused(token: token, leader: transfer.target)) }
         guard configuration.isValid, hasCommittedInTerm, log.configurationIndex <= commitIndex,
-            log.configuration.changes(to: configuration) == 1
+            log.configuration.changes(to: configuration) == 1, newVotersHaveCaughtUp(in: configuration)
         else { return effects.append(.refused(token: token, leader: id)) }
         accept(.configuration(configuration), bytes: 0, token: token)
         refreshPeers()
+    }
+
+    /// A server that would count from now on must have what it would be counted for (dissertation §4.2.1). It also must have been admitted and must
+    /// vote again: a majority that can be had only with a server that does not answer would be none.
+    private func newVotersHaveCaughtUp(in configuration: Configuration) -> Bool {
+        configuration.voters.allSatisfy { server in
+            log.configuration.voters.contains(server) || leadership.peers.contains { $0.id == server && hasCaughtUp($0) }
+        }
     }
 
     /// Brings what the leader keeps about the others in line with the configuration.

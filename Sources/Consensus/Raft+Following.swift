@@ -40,8 +40,11 @@ extension Raft {
 
     /// Tells the leader what is durable here and equal to its log.
     mutating func acknowledge() {
-        guard role == .follower, let leader else { return }
-        sendDurably(.appended(index: min(matched, stableIndex), probe: probe), to: leader)
+        guard role == .follower, let leader, standing != .recovering else { return }
+        var index = min(matched, stableIndex)
+        // With the whole of it the leader may make this server a voter, so that waits until it will vote.
+        if case .admitted(let admission) = standing { index = min(index, admission - 1) }
+        sendDurably(.appended(index: index, probe: probe), to: leader)
     }
 
     /// Whether a server that follows the protocol could send this.

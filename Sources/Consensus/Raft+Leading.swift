@@ -20,9 +20,9 @@ extension Raft {
         }
     }
 
-    private mutating func sendHeartbeat(_ peer: Int) {
+    mutating func sendHeartbeat(_ peer: Int) {
         let progress = leadership.peers[peer]
-        if progress.state == .probe { return sendNext(peer, withEntries: false) }
+        if progress.state == .probe, progress.trust == .full { return sendNext(peer, withEntries: false) }
         if progress.state == .replicate, log.term(at: progress.next - 1) == nil {
             // The log was compacted past what is on its way to it: if that was lost, nothing else would ever be noticed.
             leadership.peers[peer].become(.probe, next: progress.match + 1)
@@ -66,7 +66,7 @@ extension Raft {
 
     // MARK: Answers
 
-    /// The peer that an answer to an append of this term comes from; notes that it lives and what it proves about the lease.
+    /// The peer that an answer to an append of this term comes from; nil if the answer is too old to say anything.
     mutating func answeringPeer(_ sender: NodeID, term messageTerm: Term, probe: UInt64) -> Int? {
         guard isMember(sender) else { return nil }
         if messageTerm > term {
@@ -74,11 +74,9 @@ extension Raft {
             return nil
         }
         // A probe from the future was never sent.
-        guard role == .leader, messageTerm == term, probe <= now, let peer = leadership.peers.firstIndex(where: { $0.id == sender }) else {
-            return nil
-        }
-        leadership.peers[peer].lastContact = now
-        leadership.peers[peer].echoed = max(leadership.peers[peer].echoed, probe)
+        guard role == .leader, messageTerm == term, probe <= now,
+            let peer = leadership.peers.firstIndex(where: { $0.id == sender && probe >= $0.since })
+        else { return nil }
         return peer
     }
 
@@ -90,7 +88,7 @@ extension Raft {
         guard index <= log.lastIndex else { return }
         var progress = leadership.peers[peer]
         let advanced = index > progress.match
-        progress.match = max(progress.match, index)
+        if advanced { progress.matched(index, now: now) }
         progress.next = max(progress.next, progress.match + 1)
         progress.answered(upTo: index)
         switch progress.state {

@@ -29,6 +29,10 @@ extension Raft {
         package var lastContact: UInt64
         /// Whether it is being sent a snapshot.
         package var needsSnapshot: Bool
+        /// Whether it could be made a voter, as far as its log goes.
+        package var hasCaughtUp: Bool
+        /// Whether it has no log that can be trusted and is not admitted yet.
+        package var isRecovering: Bool
     }
 
     /// The other servers, by id; empty unless this server leads.
@@ -36,7 +40,8 @@ extension Raft {
         guard role == .leader else { return [] }
         return leadership.peers.map {
             PeerStatus(
-                id: $0.id, isVoter: $0.isVoter, matchIndex: $0.match, lastContact: $0.lastContact, needsSnapshot: $0.state == .snapshot)
+                id: $0.id, isVoter: $0.isVoter, matchIndex: $0.match, lastContact: $0.lastContact, needsSnapshot: $0.state == .snapshot,
+                hasCaughtUp: hasCaughtUp($0), isRecovering: $0.trust != .full)
         }
     }
 
@@ -49,6 +54,7 @@ extension Raft {
     /// Whether this server may be needed as leader: it votes in a configuration that may be the committed one. One that is removed or
     /// demoted by an entry that is not committed yet may be the only one with that entry, and then nobody else can win (dissertation §4.2.2).
     var mayCampaign: Bool {
+        guard standing == .trusted else { return false }
         if isVoter { return true }
         guard log.configurationIndex > commitIndex else { return false }
         let committed = log.mark(at: commitIndex)?.configuration ?? log.base.configuration
@@ -89,5 +95,7 @@ extension Raft {
         case votesWithoutPersisting
         /// Counts learners for commitment.
         case countsLearners
+        /// Admits whoever asks, without proof that it leads.
+        case admitsWithoutProof
     }
 #endif

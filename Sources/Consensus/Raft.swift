@@ -23,6 +23,10 @@ package struct Raft: Sendable {
     package internal(set) var term: Term
     /// Who got this server's vote in `term`.
     package internal(set) var vote: NodeID?
+    /// Whether this server remembers what it promised; durable together with term and vote.
+    package internal(set) var standing: Standing
+    /// Names the present loss of the log while `standing` is `.recovering`.
+    var incarnation: UInt64 = 0
     /// Who leads `term`, as far as this server knows; itself if it does.
     package internal(set) var leader: NodeID?
     /// The last entry that this server knows to be committed.
@@ -75,10 +79,13 @@ package struct Raft: Sendable {
         }
         term = max(restored.hardState.term, log.lastTerm)
         vote = term == restored.hardState.term ? restored.hardState.vote : nil
+        standing = restored.hardState.standing
         commitIndex = restored.snapshot.index
         stableIndex = log.lastIndex
         // It may have answered a leader just before it stopped, so the promise not to vote is as if it had heard one now.
         quietUntil = self.now + timing.election
+        if log.lastIndex == 0, log.configuration == .unknown, standing == .trusted { standing = .recovering }
+        if standing == .recovering { drawIncarnation() }
         restartElectionTimer()
         if isAlone { electionDeadline = self.now }
     }
@@ -100,6 +107,7 @@ package struct Raft: Sendable {
         case .snapshotSent(let target, let mark, let succeeded): snapshotSent(to: target, mark: mark, succeeded: succeeded)
         case .transferLeadership(let target): transferLeadership(to: target)
         }
+        trustIfCaughtUp()
         write()
         if role == .leader { replicate() }
         let result = effects
@@ -113,6 +121,8 @@ package struct Raft: Sendable {
         guard sender != id, sender.rawValue != 0, message.term <= Limits.number else { return }
         switch message.kind {
         case .requestVote(let lastIndex, let lastTerm, let preVote, let transfer):
+            // Silence is as if the question had been lost: no promise is given, none is broken, and nobody is disturbed.
+            guard standing == .trusted else { return }
             if preVote {
                 answerPreVote(from: sender, term: message.term, lastIndex: lastIndex, lastTerm: lastTerm)
             } else {
@@ -128,17 +138,32 @@ package struct Raft: Sendable {
                 }
                 return
             }
+            guard standing != .recovering else { return askForAdmission(probe: probe, from: sender) }
             append(entries, after: previousIndex, previousTerm: previousTerm, commit: commit, probe: probe, from: sender)
         case .appended(let index, let probe):
-            guard let peer = answeringPeer(sender, term: message.term, probe: probe) else { return }
+            guard let peer = answeringPeer(sender, term: message.term, probe: probe), counts(peer, probe: probe, acknowledged: index) else {
+                return
+            }
             appended(peer, index: index)
         case .conflict(let rejected, let index, let hintTerm, let probe):
-            guard let peer = answeringPeer(sender, term: message.term, probe: probe) else { return }
+            guard let peer = answeringPeer(sender, term: message.term, probe: probe), !contradicts(peer, rejected: rejected, probe: probe),
+                counts(peer, probe: probe, acknowledged: nil)
+            else { return }
             conflicted(peer, rejected: rejected, index: index, term: hintTerm)
         case .timeoutNow:
+            guard standing == .trusted else { return }
             if message.term > term { becomeFollower(term: message.term, leader: nil) }
             guard message.term == term, role == .follower, leader == sender, isVoter else { return }
             campaign(transfer: true)
+        case .recovering(let incarnation, let probe):
+            guard incarnation != 0, let peer = answeringPeer(sender, term: message.term, probe: probe) else { return }
+            recovering(peer, incarnation: incarnation)
+        case .admit(let incarnation, let index):
+            guard follow(sender, term: message.term) else { return }
+            admitted(incarnation: incarnation, upTo: index, by: sender)
+        case .distrust(let index):
+            guard follow(sender, term: message.term) else { return }
+            distrusted(afterAcknowledging: index)
         }
     }
 
@@ -197,7 +222,8 @@ package struct Raft: Sendable {
         let entries = unwritten.map { log.entries($0...log.lastIndex) } ?? []
         let token = nextToken
         nextToken += 1
-        effects.append(.persist(hardStateChanged ? HardState(term: term, vote: vote) : nil, entries, token: token))
+        let state = HardState(term: term, vote: vote, standing: standing)
+        effects.append(.persist(hardStateChanged ? state : nil, entries, token: token))
         writes.append(Write(token: token, last: entries.last?.index ?? 0, hasHardState: hardStateChanged, waiting: waiting))
         waiting = []
         hardStateChanged = false

@@ -24,7 +24,7 @@ package final class ClientServices: Sendable {
 
     /// Connects to nobody yet.
     /// - Parameters:
-    ///   - identity: as what the client greets daemons.
+    ///   - identity: as what the client greets daemons; with a node's id only for work that needs a node's rights and no session.
     ///   - known: the newest layout that is known; says where the daemons are.
     ///   - ownNode: the daemon of the client's own machine, if there is one.
     ///   - deadline: nanoseconds for which an operation tries before it fails.
@@ -36,9 +36,10 @@ package final class ClientServices: Sendable {
         self.log = log
         layouts = LayoutTable(known)
         let router = self.router
+        let serve: RequestHandler = { kind, message, channel throws(TransportError) in try await router.handle(kind, message, channel) }
         let settings = ChannelSettings(
-            identity: identity,
-            handler: { kind, message, channel throws(TransportError) in try await router.handle(kind, message, channel) }, log: log.named("transport"))
+            // Who acts as the node has no session, so nobody asks it for anything; with a handler it would serve the node's requests itself.
+            identity: identity, handler: identity.node == nil ? serve : nil, log: log.named("transport"), unixRoles: [.administrator, .mount, .node])
         connections = Connections(environment: environment, addresses: AddressBook(), settings: settings)
         replicas = ReplicaClient(requests: connections, health: PeerHealth(clock: environment.clock), environment: environment)
         let layouts = self.layouts

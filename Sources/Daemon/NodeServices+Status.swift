@@ -19,6 +19,7 @@ extension NodeServices {
             case .leader: "leader"
             case .preparing: "preparing"
             case .failed: "failed"
+            case .follower where metadata.isRecovering: "recovering"
             case .follower: group.members.contains { $0.node == settings.node && $0.isVoter } ? "follower" : "learner"
             }
         status.term = group.term

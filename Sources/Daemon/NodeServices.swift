@@ -75,7 +75,8 @@ package final class NodeServices {
         do throws(MetadataServerError) {
             metadata = try await MetadataServer.start(
                 options: settings.metadata, environment: environment, requests: connections, stores: stores.state,
-                bootstrap: settings.isFounding, log: log.named("metadata")
+                bootstrap: settings.isFounding, canRejoin: layouts.rings.layouts.current.members.contains { $0.node != settings.node },
+                log: log.named("metadata")
             ) { keys in await blocks.deleteEverywhere(keys).isEmpty }
         } catch { throw DaemonError(.dataDirectory, error.cause) }
         let membership = MembershipDriver(
@@ -183,17 +184,29 @@ package final class NodeServices {
         if metadata.isServing, !isReconciling {
             let group = metadata.members
             let inGroup = Set(group.voters + group.learners)
-            let candidates = layouts.rings.layouts.current.members.map(\.node)
-            let needed = candidates.first { !inGroup.contains($0) } ?? (group.voters.count < 3 ? group.learners.first : nil)
-            guard let needed else { return }
-            isReconciling = true
-            Task { @LoopActor in
-                do throws(MetadataServerError) {
-                    try await self.metadata.addMember(needed, timeout: 30 * Nanoseconds.second)
-                    self.log.info("taken into the metadata group", ["node": "\(needed)"])
-                } catch { self.log.debug("not yet in the metadata group", ["node": "\(needed)", "cause": error.cause]) }
-                self.isReconciling = false
+            if let newcomer = layouts.rings.layouts.current.members.first(where: { !inGroup.contains($0.node) })?.node {
+                reconcile(newcomer, "taken into the metadata group") { metadata throws(MetadataServerError) in
+                    try await metadata.addLearner(newcomer, timeout: 30 * Nanoseconds.second)
+                }
+            } else if let learner = metadata.learnerToPromote {
+                reconcile(learner, "made a voter of the metadata group") { metadata throws(MetadataServerError) in
+                    try await metadata.addMember(learner, timeout: Nanoseconds.second)
+                }
             }
+        }
+    }
+
+    /// One change of the metadata group at a time. Whatever fails is tried again by the upkeep, as it then sees the group.
+    private func reconcile(
+        _ node: NodeID, _ done: String, _ change: @escaping @LoopActor (MetadataServer) async throws(MetadataServerError) -> Void
+    ) {
+        isReconciling = true
+        Task { @LoopActor in
+            do throws(MetadataServerError) {
+                try await change(self.metadata)
+                self.log.info(done, ["node": "\(node)"])
+            } catch { self.log.debug("the metadata group is not changed yet", ["node": "\(node)", "cause": error.cause]) }
+            self.isReconciling = false
         }
     }
 

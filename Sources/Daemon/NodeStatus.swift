@@ -8,7 +8,7 @@ package struct NodeStatus: Equatable, Sendable, ByteCodable {
     package var uptimeSeconds: UInt64
     package var residentBytes: UInt64
     package var layoutVersion: UInt64
-    /// "leader", "follower", "candidate" or "learner".
+    /// "leader", "preparing", "follower", "learner", "recovering" (its log is gone and no leader has admitted it anew yet) or "failed".
     package var role: String
     package var term: UInt64
     package var leader: NodeID?

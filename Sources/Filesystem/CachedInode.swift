@@ -44,6 +44,8 @@ final class CachedInode {
 
     /// `stored.version` up to which the kernel's pages are right; nil: it has none or wrong ones.
     var pagesVersion: UInt64?
+    /// What the kernel goes by to tell whether its pages are right, since its attributes were taken back.
+    var kernelPages: Attributes?
     /// Whether the kernel was given attributes or pages since the last invalidation.
     var kernelMayHold = false
     /// Names that the kernel was told with a validity.

@@ -35,9 +35,7 @@ package import Telemetry
 ///    nothing.
 /// 3. Whoever acquires an exclusive lease or asks the leader holds nothing, since the answer may wait for a recall of ours.
 /// 4. Writers waiting for room hold nothing and are woken by commits.
-/// 5. The kernel's pages are invalidated without waiting unless attributes were handed out with a validity: a read that waits for the
-///    leader may hold the
-///    page that the invalidation wants.
+/// 5. The kernel is told to forget attributes, not pages: a read that waits for the leader may hold the page.
 @LoopActor
 package final class DistributedFilesystem: FileOperations {
     let metadata: any MetadataClient
@@ -146,6 +144,10 @@ package final class DistributedFilesystem: FileOperations {
     /// Takes in attributes from an answer to a question asked at `mark`.
     func learn(_ attributes: Attributes, leased: Bool, since mark: UInt64) {
         let inode = table.obtain(attributes.inode)
+        if let known = inode.kernelPages {
+            inode.kernelPages = nil
+            if known.version < attributes.version, known.size == attributes.size, known.modified == attributes.modified { kernelCache?.dropPages(inode.id) }
+        }
         guard leased, inode.droppedAt <= mark, inode.recall == nil, metadata.holdsLease(inode.id) else { return }
         if let stored = inode.stored, stored.version >= attributes.version { return }
         inode.stored = attributes

@@ -62,8 +62,11 @@ package protocol FileOperations: AnyObject, Sendable {
 /// The kernel's caches of a mount, to be told about changes made elsewhere.
 @LoopActor
 package protocol KernelCache: AnyObject, Sendable {
-    /// Returns when cached attributes and pages of the inode are gone. Must not be awaited by an operation that holds a page lock.
+    /// Returns when cached attributes of the inode are gone. Its pages are used only if fresh attributes have the same size and time of change. Never
+    /// waits for long for an operation of the mount.
     func invalidate(_ inode: InodeID) async
+    /// Has cached pages of the inode dropped soon; for content that changed while size and time of change did not.
+    func dropPages(_ inode: InodeID)
     /// Returns when cached entries of the directory, absent ones included, will be looked up again.
     func invalidateEntries(of directory: InodeID, names: [Name]) async
 }

@@ -16,6 +16,7 @@ extension DistributedFilesystem {
         noteChange(inode)
         await commitForRecall(inode)
         if !recall.keepShared {
+            if inode.kernelMayHold, inode.opens > 0 { inode.kernelPages = inode.stored }
             inode.dropCaches(stamp: nextStamp())
             table.recount(inode)
             await invalidateKernel(inode)
@@ -52,9 +53,7 @@ extension DistributedFilesystem {
         }
     }
 
-    /// Tells the kernel to forget what it may hold. Waited for only where the kernel may use attributes or names without asking: pages
-    /// alone are
-    /// checked against fresh attributes by the kernel itself.
+    /// Tells the kernel to forget what it may hold.
     func invalidateKernel(_ inode: CachedInode) async {
         guard let kernelCache, inode.lookups > 0 || inode.id == .root else { return }
         let names = inode.kernelNames.sorted()
@@ -62,12 +61,8 @@ extension DistributedFilesystem {
         inode.kernelMayHold = false
         inode.kernelNames = []
         let id = inode.id
-        if options.kernelAttributeValidity == 0, options.kernelEntryValidity == 0 {
-            Task { @LoopActor in await kernelCache.invalidate(id) }
-        } else {
-            await kernelCache.invalidate(id)
-            if !names.isEmpty { await kernelCache.invalidateEntries(of: id, names: names) }
-        }
+        await kernelCache.invalidate(id)
+        if !names.isEmpty { await kernelCache.invalidateEntries(of: id, names: names) }
     }
 
     /// The session ended without asking: what was not committed is lost, and everything cached is void.
@@ -80,6 +75,7 @@ extension DistributedFilesystem {
                 inode.lastError = .io
                 dropChanges(inode)
             }
+            if inode.kernelMayHold, inode.opens > 0 { inode.kernelPages = inode.stored }
             inode.dropCaches(stamp: nextStamp())
             inode.pagesVersion = nil
             table.recount(inode)

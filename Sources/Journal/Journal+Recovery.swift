@@ -9,13 +9,14 @@ extension Journal {
 
     /// Reads what is on disk into `list` and hands the records from `start` on to `visit`.
     ///
-    /// The last file and the directory are synced before anything is handed out: after the death of the process alone, records may be
-    /// readable that are not on the disk yet. Every earlier segment was synced when it was sealed.
+    /// The end of the last file and the directory are made durable before anything is handed out: after the death of the process alone, records may
+    /// be readable that are not on the disk yet. Every earlier segment was synced when it was sealed.
     func recover(from start: JournalCursor?, _ visit: (JournalRecovery) -> Void) async throws(JournalError) {
         for number in try await segmentNumbers() { try await addSegment(number) }
         try await dropUnfinishedSegment()
-        try await syncBeforeTrusting()
-        if let start { try await check(start) }
+        try await syncDirectory()
+        if let start { try await checkReach(to: start) }
+        if let last = list.last { try await secureTail(of: last, from: begin(of: last, start)) }
         var previous: Segment?
         for (index, segment) in list.enumerated() {
             let isLast = index == list.count - 1
@@ -29,29 +30,34 @@ extension Journal {
                 try report(
                     corrupt(firstPosition(of: segment.number), "records \(nextSequence) to \(segment.header.firstSequence) are missing"))
             }
-            let begin =
-                start.flatMap { $0.position.segment == segment.number ? $0 : nil }
-                ?? JournalCursor(position: firstPosition(of: segment.number), sequence: segment.header.firstSequence)
-            try await scan(segment, from: begin, isLast: isLast, visit)
+            _ = try await scan(segment, from: begin(of: segment, start), isLast: isLast, isRehearsal: false, visit)
             previous = segment
         }
         closeIdleFiles()
     }
 
-    /// Recovery cuts what does not go on from its start, so a start that is not of this journal must not be believed.
-    private func check(_ start: JournalCursor) async throws(JournalError) {
-        let segment = byNumber[start.position.segment]
-        guard let segment, start.position.offset >= UInt64(SegmentHeader.count), start.position.offset <= segment.fileBytes,
-            start.position.offset % 8 == 0, start.sequence >= segment.header.firstSequence, start.sequence <= RecordHead.sequenceStartMax
-        else {
-            throw JournalError(.invalid, "\(directory) does not reach to segment \(start.position.segment), \(start.position.offset)")
+    /// Throws `.invalid` if the journal does not hold what lies before `start`.
+    private func checkReach(to start: JournalCursor) async throws(JournalError) {
+        let place = start.position
+        let missing = JournalError(.invalid, "\(directory) does not reach to segment \(place.segment), \(place.offset)")
+        guard let segment = byNumber[place.segment], place.offset >= UInt64(SegmentHeader.count), place.offset <= segment.fileBytes,
+            place.offset % 8 == 0, start.sequence >= segment.header.firstSequence,
+            start.sequence <= RecordHead.sequenceStartMax
+        else { throw missing }
+        segment.lastRecord = start.previous
+        guard start.previous > 0 else { return }
+        do throws(JournalError) {
+            let head = try await readHead(at: JournalPosition(segment: place.segment, offset: start.previous), in: segment)
+            guard head.sequence + 1 == start.sequence, start.previous + UInt64(head.length) == place.offset else { throw missing }
+        } catch {
+            guard case .corrupt = error.code else { throw error }
+            throw missing
         }
-        let piece = try await window(try await file(of: segment), at: start.position.offset, count: RecordHead.count)
-        let head = piece.withBytes { RecordHead($0, salt: segment.header.salt, offset: start.position.offset) }
-        if let head, head.sequence != start.sequence {
-            throw JournalError(
-                .invalid, "\(segment.path) has record \(head.sequence) at \(start.position.offset), where record \(start.sequence) should be")
-        }
+    }
+
+    private func begin(of segment: Segment, _ start: JournalCursor?) -> JournalCursor {
+        start.flatMap { $0.position.segment == segment.number ? $0 : nil }
+            ?? JournalCursor(position: firstPosition(of: segment.number), sequence: segment.header.firstSequence, previous: 0)
     }
 
     private func segmentNumbers() async throws(JournalError) -> [UInt64] {
@@ -112,10 +118,27 @@ extension Journal {
         unreadable = []
     }
 
-    private func syncBeforeTrusting() async throws(JournalError) {
+    private func syncDirectory() async throws(JournalError) {
+        do throws(DiskError) { try await environment.disk.syncDirectory(directory) } catch { throw JournalError(error) }
+    }
+
+    /// Writes again and syncs what no later record of the segment says to have been durable.
+    ///
+    /// A sync alone would prove nothing: if one failed before, the kernel still shows the pages but counts them as clean, and writes them no more.
+    private func secureTail(of segment: Segment, from begin: JournalCursor) async throws(JournalError) {
+        let unproven = try await scan(segment, from: begin, isLast: true, isRehearsal: true) { _ in }
+        let file = try await file(of: segment)
         do throws(DiskError) {
-            if let last = list.last { try await last.file?.sync() }
-            try await environment.disk.syncDirectory(directory)
+            var offset = unproven ?? segment.used
+            // Without a record the header itself is not proven.
+            if segment.used == UInt64(SegmentHeader.count) { offset = 0 }
+            while offset < segment.used {
+                let piece = try await file.read(at: offset, count: Int(min(segment.used - offset, UInt64(Self.windowBytes))))
+                guard piece.count > 0 else { break }
+                try await file.write([piece.slice], at: offset, sync: false)
+                offset += UInt64(piece.count)
+            }
+            try await file.sync()
         } catch {
             throw JournalError(error)
         }
@@ -148,9 +171,11 @@ extension Journal {
     }
 
     /// Hands out the records of one segment and finds its end.
+    /// - Parameter isRehearsal: only look; the file is left as it is, and damage is told in the performance.
+    /// - Returns: where the first record begins that no later one says to have been durable; nil if there is none.
     private func scan(
-        _ segment: Segment, from begin: JournalCursor, isLast: Bool, _ visit: (JournalRecovery) -> Void
-    ) async throws(JournalError) {
+        _ segment: Segment, from begin: JournalCursor, isLast: Bool, isRehearsal: Bool, _ visit: (JournalRecovery) -> Void
+    ) async throws(JournalError) -> UInt64? {
         let file = try await file(of: segment)
         let parser = RecordParser(
             segment: segment.number, salt: segment.header.salt, payloads: isLast || options.recoverPayloads)
@@ -158,19 +183,27 @@ extension Journal {
         var offset = begin.position.offset
         var sequence = begin.sequence
         var count = usual
+        var unproven = UnprovenRecords()
         while true {
             let piece = try await window(file, at: offset, count: count)
             let parsed = await environment.workers.run { [offset, sequence] in parser.parse(piece, offset: offset, sequence: sequence) }
-            for record in parsed.records { visit(.record(record)) }
+            for record in parsed.records {
+                unproven.add(record.sequence, at: record.position.offset, durable: record.durable)
+                visit(.record(record))
+                segment.lastRecord = record.position.offset
+            }
             let advanced = parsed.nextOffset > offset
             offset = parsed.nextOffset
             sequence = parsed.nextSequence
             var damaged: JournalRecord?
             switch parsed.stop {
-            case .sealed:
+            case .sealed(let durable):
                 finish(segment, at: offset, sequence: sequence, sealed: true)
+                segment.lastRecord = offset - UInt64(RecordHead.count)
+                unproven.add(sequence - 1, at: segment.lastRecord, durable: durable)
+                if isRehearsal { return unproven.first }
                 do throws(DiskError) { try await giveBackRoom(behind: segment, file) } catch { throw JournalError(error) }
-                return
+                return unproven.first
             case .needs(let needed) where advanced || (needed > piece.count && piece.count == count):
                 count = max(usual, needed)
                 continue
@@ -181,14 +214,15 @@ extension Journal {
             let ahead = try await lookAhead(file, parser, from: offset, above: sequence)
             if isLast, ahead.durable <= sequence {
                 finish(segment, at: offset, sequence: sequence, sealed: false)
-                if !ahead.allZero || segment.fileBytes < segment.header.capacity { try await cutTail(segment, file) }
-                return
+                if !isRehearsal, !ahead.allZero || segment.fileBytes < segment.header.capacity { try await cutTail(segment, file) }
+                return unproven.first
             }
             let place = JournalPosition(segment: segment.number, offset: offset)
-            try report(corrupt(place, "record \(sequence) is damaged"))
+            if !isRehearsal || options.corruption == .refuse { try report(corrupt(place, "record \(sequence) is damaged")) }
             if var damaged {
                 damaged.intact = false
                 visit(.record(damaged))
+                segment.lastRecord = offset
                 offset = damaged.next.position.offset
                 sequence = damaged.next.sequence
             } else if let first = ahead.first {
@@ -198,7 +232,8 @@ extension Journal {
             } else {
                 visit(.damage(place, count: segment.fileBytes - min(offset, segment.fileBytes)))
                 finish(segment, at: segment.fileBytes, sequence: sequence, sealed: true)
-                return
+                segment.lastRecord = 0
+                return unproven.first
             }
             count = usual
         }

@@ -76,8 +76,10 @@ extension Journal {
         let file = try await file(of: segment)
         do throws(DiskError) {
             try await file.write([buffer.slice], at: segment.used, sync: true)
+            segment.lastRecord = segment.used
             segment.used += UInt64(RecordHead.count)
             segment.sealed = true
+            segment.zeroFile = nil
             segment.fileBytes = max(segment.fileBytes, segment.used)
             nextSequence += 1
             durableSequence = nextSequence
@@ -141,6 +143,7 @@ extension Journal {
                 segment.sealed = false
                 try await cut(segment, file, at: position.offset)
                 segment.used = position.offset
+                segment.lastRecord = 0
                 nextSequence = head.sequence
                 durableSequence = head.sequence
             } catch {

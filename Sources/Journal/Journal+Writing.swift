@@ -101,6 +101,7 @@ extension Journal {
                 }
             }
             segment.used = start + UInt64(total)
+            if let last = places.last { segment.lastRecord = last.position.offset }
             nextSequence += UInt64(places.count)
             if wantsSync { durableSequence = nextSequence }
         } catch {
@@ -252,13 +253,13 @@ extension Journal {
             let start = segment.zeroedTo
             let count = min(Self.zeroStep, segment.header.capacity - start)
             do throws(JournalError) {
-                let file = try await file(of: segment)
                 do throws(DiskError) {
+                    let file = try await zeroFile(of: segment)
                     try await file.write([Self.zeros(Int(count))], at: start, sync: true)
                     segment.zeroedTo = start + count
                     segment.fileBytes = max(segment.fileBytes, start + count)
                 } catch {
-                    // A failed sync may have been told to this writer and not to the one of the records.
+                    // Room may still be found when records need it.
                     if error.code != .noSpace { throw JournalError(error) }
                 }
             } catch {
@@ -268,6 +269,15 @@ extension Journal {
             zeroingWaiter?.resume()
             zeroingWaiter = nil
         }
+    }
+
+    /// Lost pages are told once to each opening of a file, by its next sync. If zeros and records shared one, the sync of the zeros could take that away from
+    /// the sync of records at the same time, which then would count as durable.
+    private func zeroFile(of segment: Segment) async throws(DiskError) -> any DiskFile {
+        if let file = segment.zeroFile { return file }
+        let file = try await environment.disk.open(segment.path, .existing)
+        segment.zeroFile = file
+        return file
     }
 
     static func zeros(_ count: Int) -> Slice {

@@ -51,7 +51,7 @@ package final class Journal: Sendable {
     /// options say. A record of the last synced group that rots while nothing was written behind it cannot be told from a torn one;
     /// it is cut.
     /// - Parameter start: where to begin; segments before it are not read. Nil for the beginning. `.invalid` if the journal does not
-    ///   reach so far.
+    ///   reach so far, or holds another record before it.
     package static func open(
         environment: Environment, directory: String, options: JournalOptions, log: Log, from start: JournalCursor? = nil,
         visit: (JournalRecovery) -> Void
@@ -66,7 +66,8 @@ package final class Journal: Sendable {
     /// The place behind the last record that was written.
     package var end: JournalCursor {
         JournalCursor(
-            position: JournalPosition(segment: list.last?.number ?? 0, offset: list.last?.used ?? 0), sequence: nextSequence)
+            position: JournalPosition(segment: list.last?.number ?? 0, offset: list.last?.used ?? 0), sequence: nextSequence,
+            previous: list.last?.lastRecord ?? 0)
     }
 
     /// Whether a write or a sync failed, so that no record is taken any more.

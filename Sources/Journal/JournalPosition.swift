@@ -21,9 +21,12 @@ package struct JournalCursor: Hashable, Sendable {
     package var position: JournalPosition
     /// The sequence number of the next record. The first record of a journal has 1.
     package var sequence: UInt64
+    /// Where the record before begins, in the same segment; it must be there for recovery to start here. 0 if that is not known or there is none.
+    package var previous: UInt64
 
-    package init(position: JournalPosition, sequence: UInt64) {
+    package init(position: JournalPosition, sequence: UInt64, previous: UInt64) {
         self.position = position
         self.sequence = sequence
+        self.previous = previous
     }
 }

@@ -16,11 +16,14 @@ package struct JournalRecord: Sendable {
     package var intact: Bool
     /// Bytes the whole record takes in the segment.
     package var length: Int
+    /// Records with a lower sequence number were durable when this one was written.
+    var durable: UInt64
 
     /// The place behind the record.
     package var next: JournalCursor {
         JournalCursor(
-            position: JournalPosition(segment: position.segment, offset: position.offset + UInt64(length)), sequence: sequence + 1)
+            position: JournalPosition(segment: position.segment, offset: position.offset + UInt64(length)), sequence: sequence + 1,
+            previous: position.offset)
     }
 }
 
@@ -42,7 +45,8 @@ package struct JournalAppended: Sendable {
     /// The place behind the record.
     package var next: JournalCursor {
         JournalCursor(
-            position: JournalPosition(segment: position.segment, offset: position.offset + UInt64(length)), sequence: sequence + 1)
+            position: JournalPosition(segment: position.segment, offset: position.offset + UInt64(length)), sequence: sequence + 1,
+            previous: position.offset)
     }
 }
 

@@ -23,8 +23,8 @@ struct RecordParser: Sendable {
         case nothing
         /// The head and header at `nextOffset` are whole, the payload is not.
         case damaged(JournalRecord)
-        /// The segment ends here.
-        case sealed
+        /// The segment ends here. Records below this sequence number were durable when that was written.
+        case sealed(durable: UInt64)
     }
 
     /// Parses records from the start of `piece`, which lies at `offset` of the segment.
@@ -64,7 +64,7 @@ struct RecordParser: Sendable {
                 place += head.length
                 result.nextOffset = start + UInt64(place)
                 if head.type == RecordHead.seal {
-                    result.stop = .sealed
+                    result.stop = .sealed(durable: head.durable)
                     return result
                 }
                 result.records.append(record)
@@ -83,7 +83,7 @@ struct RecordParser: Sendable {
         else { return nil }
         return JournalRecord(
             position: JournalPosition(segment: segment, offset: offset), sequence: head.sequence, type: head.type, header: header,
-            payload: payload, payloadCount: head.payloadCount, intact: true, length: head.length)
+            payload: payload, payloadCount: head.payloadCount, intact: true, length: head.length, durable: head.durable)
     }
 
     /// What lies behind a place where no record is.

@@ -7,8 +7,12 @@ final class Segment {
     let path: String
     /// Closed when nil; opened again when it is read.
     var file: (any DiskFile)?
+    /// For writing zeros beside records; nil while there is no need.
+    var zeroFile: (any DiskFile)?
     /// End of the last record.
     var used: UInt64
+    /// Where the last record begins; 0 if that is not known or there is none.
+    var lastRecord: UInt64 = 0
     var fileBytes: UInt64
     var sealed = false
     /// Made from the disk space that ordinary records may not use.

@@ -12,18 +12,25 @@ enum LogItem: ByteCodable {
     /// A snapshot is about to be put in place of the state; it happened if the state store says so.
     case installing(SnapshotMark)
 
+    /// Term and vote of a server that does not vote at present. Those of others are written without standing.
+    private static let hardStateWithStanding: UInt8 = 5
+
     init(from reader: inout ByteReader) throws(DecodeError) {
         switch try reader.integer(UInt8.self) {
         case 1: self = .hardState(try HardState(from: &reader))
         case 2: self = .entry(try Entry(from: &reader))
         case 3: self = .mark(try SnapshotMark(from: &reader))
         case 4: self = .installing(try SnapshotMark(from: &reader))
+        case Self.hardStateWithStanding: self = .hardState(try HardState(from: &reader))
         default: throw .invalid("log item")
         }
     }
 
     func encode(to writer: inout ByteWriter) {
         switch self {
+        case .hardState(let state) where state.standing != .trusted:
+            writer.integer(Self.hardStateWithStanding)
+            state.encode(to: &writer)
         case .hardState(let state):
             writer.integer(UInt8(1))
             state.encode(to: &writer)
@@ -90,17 +97,11 @@ struct ConsensusRecovery {
     }
 
     /// - Parameter stateIndex: up to where the state store has applied, durably.
-    /// - Returns: nil for a journal without content.
+    /// - Returns: nil for a journal without content, whatever the state holds.
     /// - Throws: `.corrupt` where log and state contradict each other.
     mutating func finish(stateIndex: LogIndex) throws(MetadataServerError) -> Restored? {
         if let installing, stateIndex >= installing.index, installing.index > mark?.index ?? 0 { cut(at: installing) }
-        guard hasItems else {
-            guard stateIndex == 0 else {
-                throw MetadataServerError(
-                    .corrupt, "the metadata state is at index \(stateIndex) but its log is empty; remove both and let the server join anew")
-            }
-            return nil
-        }
+        guard hasItems else { return nil }
         let start = mark ?? SnapshotMark(index: 0, term: 0, configuration: Configuration(voters: [], learners: []))
         guard base == start.index else {
             throw MetadataServerError(.corrupt, "the metadata log has a hole between index \(start.index) and \(base)")

@@ -30,18 +30,33 @@ extension MetadataServer {
         }
     }
 
+    /// Whether this server's log is gone or cannot be trusted, and no leader has admitted it anew yet; it takes no part until then.
+    package var isRecovering: Bool { raft.standing == .recovering }
+
+    /// The learner that would make the best voter: the one with most of the log among those that answer and could be voters now. Nil unless this
+    /// server leads, the group has fewer voters than it should, and there is one.
+    package var learnerToPromote: NodeID? {
+        guard leadership != nil, configuration.voters.count < options.votersTarget else { return nil }
+        return raft.peers.filter { !$0.isVoter && $0.hasCaughtUp && now - min(now, $0.lastContact) < options.timing.election }
+            .max { $0.matchIndex < $1.matchIndex }?.id
+    }
+
+    /// Takes a daemon into the group as a learner, unless it is a member.
+    /// - Throws: `.notLeader`, `.refused` if other changes were under way all the time.
+    package func addLearner(_ node: NodeID, timeout: UInt64) async throws(MetadataServerError) {
+        guard !configuration.voters.contains(node), !configuration.learners.contains(node) else { return }
+        try await change(until: now + timeout) { Configuration(voters: $0.voters, learners: $0.learners + [node]) }
+    }
+
     /// Takes a daemon into the group: first as a learner, and, once it has the log, as a voter if there are fewer than should be.
     /// - Parameter timeout: nanoseconds for it to catch up.
     /// - Throws: `.notLeader`, `.refused` if it did not catch up in time (it stays a learner).
     package func addMember(_ node: NodeID, timeout: UInt64) async throws(MetadataServerError) {
         let deadline = now + timeout
-        if !configuration.voters.contains(node), !configuration.learners.contains(node) {
-            try await change(until: deadline) { Configuration(voters: $0.voters, learners: $0.learners + [node]) }
-        }
+        try await addLearner(node, timeout: timeout)
         while configuration.learners.contains(node), configuration.voters.count < options.votersTarget {
             guard leadership != nil else { throw MetadataServerError(.notLeader, "this server leads no more") }
-            let match = peers[node]?.match ?? 0
-            if match > 0, match + 64 >= committedIndex {
+            if let peer = raft.peers.first(where: { $0.id == node }), peer.hasCaughtUp, peer.matchIndex + 64 >= committedIndex {
                 try await change(until: deadline) { current in
                     Configuration(voters: current.voters + [node], learners: current.learners.filter { $0 != node })
                 }
@@ -78,10 +93,11 @@ extension MetadataServer {
     package var status: MetadataStatus {
         let position: MetadataStatus.Position =
             hasFailed ? .failed : leadership == nil ? .follower : leadership?.phase == .serving ? .leader : .preparing
+        let matches = Dictionary(raft.peers.map { ($0.id, $0.matchIndex) }, uniquingKeysWith: { first, _ in first })
         func member(_ node: NodeID, _ isVoter: Bool) -> MetadataStatus.Member {
             let isSelf = node == options.node
             let silence = isSelf ? 0 : peers[node]?.lastContact.map { now - $0 } ?? .max
-            let match = isSelf ? storage.durableIndex : leadership == nil ? 0 : peers[node]?.match ?? 0
+            let match = isSelf ? storage.durableIndex : matches[node] ?? 0
             return MetadataStatus.Member(node: node, isVoter: isVoter, match: match, silence: silence)
         }
         return MetadataStatus(

@@ -13,7 +13,6 @@ extension MetadataServer {
         leader = options.node
         self.term = term
         leadership = Leadership(term: term, since: now)
-        for peer in peers.values { peer.match = 0 }
         log.info("leads the metadata service", ["term": "\(term)"])
     }
 

@@ -35,10 +35,7 @@ extension MetadataServer {
         do throws(DecodeError) { messages = try PeerQueue.decode(message.body) } catch { throw Self.malformed(error) }
         let peer = peer(node)
         peer.heard()
-        for message in messages {
-            if case .appended(let index, _) = message.kind, leadership != nil { peer.match = max(peer.match, index) }
-            step(.received(message, from: node))
-        }
+        for message in messages { step(.received(message, from: node)) }
         return Transport.Message()
     }
 

@@ -103,7 +103,7 @@ extension MetadataServer {
     /// Body: `SnapshotChunk`; payload: rows. The answer: one byte, 1 if the snapshot is not (or no longer) needed.
     func snapshotChunk(_ message: Transport.Message) async throws(TransportError) -> Transport.Message {
         let chunk = try decode(message) { reader throws(DecodeError) in try SnapshotChunk(from: &reader) }
-        guard leadership == nil, !isInstalling, chunk.term >= term else { throw TransportError(.unavailable, "no snapshot can be taken now") }
+        guard leadership == nil, !isInstalling, chunk.term >= term, raft.acceptsSnapshot else { throw TransportError(.unavailable, "no snapshot can be taken now") }
         if chunk.mark.index <= namespace.appliedIndex { return Transport.Message(body: [1]) }
         let batch: WriteBatch
         do throws(DecodeError) {
@@ -147,7 +147,11 @@ extension MetadataServer {
         }
         try complete.store.flush()
         do throws(MetadataServerError) { try await storage.beginInstall(mark) } catch { throw StoreError(.failed, error.cause) }
-        try await stores.adopt(complete.store)
+        do throws(StoreError) { try await stores.adopt(complete.store) } catch {
+            // Which of the two a restart will find is not known, so nothing more may be written to either.
+            fail("a snapshot of the metadata could not be put in place: \(error.cause)")
+            throw error
+        }
         store = complete.store
         namespace = fresh
         do throws(MetadataServerError) { try await storage.compact(mark) } catch {
@@ -160,6 +164,7 @@ extension MetadataServer {
         committedIndex = max(committedIndex, mark.index)
         restart(marksAt: mark)
         step(.snapshotInstalled(mark))
+        await stores.removeUnused()
         log.info("took a snapshot of the metadata", ["index": "\(mark.index)"])
         onRecordsChanged?([])
     }

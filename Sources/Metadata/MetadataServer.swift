@@ -43,11 +43,13 @@ package final class MetadataServer {
     var term: Term
     var leadership: Leadership?
     var isCompacting = false
-    private(set) var hasFailed = false
+    package private(set) var hasFailed = false
     private(set) var isStopped = false
     private var lastTick: UInt64
     private var lastCheck: UInt64
     private var lastCollection: UInt64
+    /// When this server, which waits to be admitted, says so again.
+    var nextWarning: UInt64 = .max
     var isCollecting = false
 
     // Leader: proposals
@@ -80,38 +82,23 @@ package final class MetadataServer {
     /// Called once when the disk or the state failed; the server votes no more.
     package var onFailure: (@LoopActor (String) -> Void)?
 
-    /// Starts a server from what is on disk.
+    /// Starts a server from what is on disk. One whose log is damaged before its tail, or contradicts the state, moves it aside and begins without
+    /// one; so does one whose log was removed. It takes part again when the group's leader has admitted it anew.
     /// - Parameters:
     ///   - bootstrap: make a new group of this one server. Only if there is no log yet; otherwise a server without a log waits until a leader adds
     ///     it, and never votes before.
     ///   - requests: must let requests of kind `.raft` and `.raftSnapshot` through to the `handle` of the other servers.
-    /// - Throws: `.corrupt` if the log is damaged before its tail, `.storage`.
+    ///   - canRejoin: whether there are other servers that could admit this one; if not, a damaged log stays where it is and is an error.
+    /// - Throws: `.corrupt`, `.storage`.
     package static func start(
         options: MetadataOptions, environment: Environment, requests: any RequestClient, stores: any StateStoreProvider, bootstrap: Bool,
-        log: Log, deleteBlocks: @escaping @LoopActor ([BlockKey]) async -> Bool
+        canRejoin: Bool = true, log: Log, deleteBlocks: @escaping @LoopActor ([BlockKey]) async -> Bool
     ) async throws(MetadataServerError) -> MetadataServer {
-        let store: any OrderedStore
-        let namespace: Namespace
-        do throws(StoreError) {
-            store = try await stores.open()
-            namespace = try Namespace(store: store)
-        } catch {
-            throw MetadataServerError(.storage, "the metadata state cannot be opened: \(error.cause)")
-        }
-        let storage = try await ConsensusStorage.open(
-            environment: environment, options: options, stateIndex: namespace.appliedIndex, log: log)
-        var restored =
-            storage.restored
-            ?? Restored(
-                hardState: HardState(term: 0, vote: nil),
-                snapshot: SnapshotMark(index: 0, term: 0, configuration: Configuration(voters: [], learners: [])), entries: [])
-        if storage.restored == nil, bootstrap {
-            restored.snapshot.configuration = Configuration(voters: [options.node], learners: [])
-            try await storage.bootstrap(restored.snapshot)
-        }
+        let disk = try await DurableState.open(
+            options: options, environment: environment, stores: stores, bootstrap: bootstrap, canRejoin: canRejoin, log: log)
         return MetadataServer(
-            options: options, environment: environment, requests: requests, stores: stores, log: log, storage: storage, store: store,
-            namespace: namespace, restored: restored, deleteBlocks: deleteBlocks)
+            options: options, environment: environment, requests: requests, stores: stores, log: log, storage: disk.storage, store: disk.store,
+            namespace: disk.namespace, restored: disk.restored, deleteBlocks: deleteBlocks)
     }
 
     private init(
@@ -143,6 +130,10 @@ package final class MetadataServer {
         configuration = configurations.last?.configuration ?? configuration
         storage.onPersisted = { [weak self] token in self?.persisted(token) }
         storage.onFailure = { [weak self] cause in self?.fail(cause) }
+        if raft.standing == .recovering {
+            log.info("has no metadata log; neither votes nor acknowledges until a leader admits it", [:])
+            waitForAdmission()
+        }
         scheduleTick()
     }
 
@@ -185,6 +176,11 @@ package final class MetadataServer {
         case .follows(let leader, let term): follows(leader, term)
         case .sendSnapshot(let node): sendSnapshot(to: node)
         case .configuration(let configuration): self.configuration = configuration
+        case .standing(let standing): standingChanged(standing)
+        case .lostLog(let node):
+            log.error(
+                "a server of the metadata group has no log that can be trusted; it is taken out of the voters and admitted anew",
+                ["node": node.description])
         }
     }
 
@@ -300,6 +296,7 @@ package final class MetadataServer {
         if now - lastTick > 2 * Nanoseconds.second { for session in sessions.values { session.lastSeen = now } }
         lastTick = now
         step(.tick)
+        warnIfNotAdmitted()
         guard leadership != nil else { return }
         if now - lastCheck >= 500 * Nanoseconds.millisecond {
             lastCheck = now
@@ -331,7 +328,5 @@ package final class MetadataServer {
     }
 
     /// The voter that is closest to this server's log.
-    private func bestSuccessor() -> NodeID? {
-        configuration.voters.filter { $0 != options.node }.max { (peers[$0]?.match ?? 0) < (peers[$1]?.match ?? 0) }
-    }
+    private func bestSuccessor() -> NodeID? { raft.peers.filter(\.isVoter).max { $0.matchIndex < $1.matchIndex }?.id }
 }

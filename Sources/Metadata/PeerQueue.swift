@@ -22,7 +22,6 @@ final class PeerQueue {
     private var isScheduled = false
     /// When it last answered or was heard of.
     private(set) var lastContact: UInt64?
-    var match: LogIndex = 0
     /// A snapshot is being sent.
     var isReceivingSnapshot = false
 

@@ -251,7 +251,8 @@ package enum Outcome: Equatable, Sendable {
     case done(attributes: Attributes?, parents: [Attributes])
     /// Like `done`, for commands that took the last link of an inode: which one, and whether it is an orphan now (`keep`).
     case removed(attributes: Attributes, orphaned: Bool, parents: [Attributes])
-    /// A rename: the moved inode, the one replaced or exchanged if any, the parents.
+    /// A rename: the moved inode, the one replaced or exchanged if any, the parents. Both are the same where both names were of one inode: then
+    /// nothing was changed.
     case renamed(moved: Attributes, other: Attributes?, orphaned: Bool, parents: [Attributes])
     /// The new version of a cluster record.
     case recordSet(version: UInt64)

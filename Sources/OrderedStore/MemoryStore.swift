@@ -7,6 +7,14 @@ package final class MemoryStore: OrderedStore {
 
     package init() {}
 
+    /// A store with the same rows. They are shared until one of the two changes them.
+    package func copy() -> MemoryStore {
+        let copy = MemoryStore()
+        copy.rows = rows
+        copy.durable = rows
+        return copy
+    }
+
     /// How many rows there are.
     package var count: Int { rows.count }
 
@@ -31,14 +39,6 @@ package final class MemoryStore: OrderedStore {
 
     /// What a crash leaves: the state of the last flush.
     package func crash() { rows = durable }
-
-    /// What the next process finds after this one's end, as a store of its own: whatever the old one's remains still write goes nowhere.
-    package func survivor(keepingUnflushed: Bool) -> MemoryStore {
-        let result = MemoryStore()
-        result.rows = keepingUnflushed ? rows : durable
-        result.durable = result.rows
-        return result
-    }
 }
 
 /// A `MemoryStore` as it was.

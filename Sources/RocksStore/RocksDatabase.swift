@@ -1,4 +1,5 @@
 import CRocksDB
+import Glibc
 import OrderedStore
 
 /// The open database and the options of its calls; closed when nobody has it any more.
@@ -28,6 +29,15 @@ final class RocksDatabase: @unchecked Sendable {
         rocksdb_writeoptions_set_sync(writeOptions, 0)
         rocksdb_writeoptions_disable_WAL(writeOptions, durability == .flushed ? 1 : 0)
         rocksdb_flushoptions_set_wait(flushOptions, 1)
+        try Self.syncParent(of: directory)
+    }
+
+    /// RocksDB syncs what is in its directory, but not the directory's own name.
+    private static func syncParent(of directory: String) throws(StoreError) {
+        let parent = open(directory + "/..", O_RDONLY | O_DIRECTORY | O_CLOEXEC)
+        guard parent >= 0 else { throw StoreError(.failed, "cannot open the directory of \(directory): \(String(cString: strerror(errno)))") }
+        defer { close(parent) }
+        guard fsync(parent) == 0 else { throw StoreError(.failed, "cannot sync the directory of \(directory): \(String(cString: strerror(errno)))") }
     }
 
     deinit {

@@ -1,4 +1,5 @@
 import CRocksDB
+import Glibc
 package import OrderedStore
 
 /// An `OrderedStore` on disk: one RocksDB column family. Small memory (two write buffers of 16 MiB, 16 MiB of cached blocks), idle without
@@ -17,8 +18,20 @@ package final class RocksStore: OrderedStore {
     private let database: RocksDatabase
 
     /// Opens the store in `directory` and makes it if it is missing; its parent must exist. At most one at a time per directory.
+    ///
+    /// RocksDB syncs what it writes and its own directory, but not the directory that its own is in: without that a power loss may take the whole
+    /// store, flushed or not.
     package init(directory: String, durability: Durability = .flushed) throws(StoreError) {
         database = try RocksDatabase(directory: directory, durability: durability)
+        try Self.syncParent(of: directory)
+    }
+
+    private static func syncParent(of directory: String) throws(StoreError) {
+        let path = directory.split(separator: "/").dropLast().reduce(directory.hasPrefix("/") ? "" : ".") { $0 + "/" + $1 }
+        let descriptor = open(path.isEmpty ? "/" : path, O_RDONLY | O_DIRECTORY | O_CLOEXEC)
+        guard descriptor >= 0 else { throw StoreError(.failed, "cannot open \(path): \(String(cString: strerror(errno)))") }
+        defer { close(descriptor) }
+        guard fsync(descriptor) == 0 else { throw StoreError(.failed, "cannot sync \(path): \(String(cString: strerror(errno)))") }
     }
 
     package func get(_ key: [UInt8]) throws(StoreError) -> [UInt8]? { try database.get(key, snapshot: nil) }
@@ -39,7 +52,10 @@ package final class RocksStore: OrderedStore {
 
     /// Makes a store of its own in `directory`, which must not exist, of the present state: by hard links where that is on the same
     /// filesystem.
-    package func checkpoint(to directory: String) throws(StoreError) { try database.checkpoint(to: directory) }
+    package func checkpoint(to directory: String) throws(StoreError) {
+        try database.checkpoint(to: directory)
+        try Self.syncParent(of: directory)
+    }
 
     /// Removes the store in `directory`, which must not be open.
     package static func destroy(directory: String) throws(StoreError) {

@@ -16,13 +16,17 @@ import Testing
         return [
             .requestVote(lastIndex: 9, lastTerm: 3, preVote: true, transfer: false), .vote(granted: true, preVote: false),
             .append(previousIndex: 4, previousTerm: 1, entries: entries, commit: 3, probe: .max), .appended(index: 7, probe: 12),
-            .conflict(rejected: 9, index: 4, term: 1, probe: 0), .timeoutNow,
+            .conflict(rejected: 9, index: 4, term: 1, probe: 0), .timeoutNow, .recovering(incarnation: .max, probe: 3),
+            .admit(incarnation: 7, index: 5), .distrust(index: 2),
         ].map { Message(term: 4, kind: $0) }
     }
 
     @Test func roundTrips() throws {
         for message in messages { #expect(try Message(decoding: message.encoded) == message) }
-        for state in [HardState(term: 3, vote: nil), HardState(term: 4, vote: node(9))] {
+        for state in [
+            HardState(term: 3, vote: nil), HardState(term: 4, vote: node(9)), HardState(term: 4, vote: nil, standing: .recovering),
+            HardState(term: 4, vote: node(1), standing: .admitted(upTo: 9)),
+        ] {
             #expect(try HardState(decoding: state.encoded) == state)
         }
         for configuration in [Configuration.unknown, Configuration(voters: [node(4)], learners: [node(1)])] {
@@ -58,7 +62,7 @@ import Testing
         group.settle([1, 2, 3])
         var decoded = 0
         for _ in 0..<20_000 {
-            var bytes = messages[Int(random.next(below: 6))].encoded
+            var bytes = messages[Int(random.next(below: 9))].encoded
             for _ in 0..<(1 + random.next(below: 4)) {
                 bytes[Int(random.next(below: UInt64(bytes.count)))] = [0, 1, 255, UInt8(truncatingIfNeeded: random.next())][Int(random.next(below: 4))]
             }
@@ -88,6 +92,7 @@ import Testing
                         .conflict(rejected: first, index: second, term: first, probe: second),
                         .requestVote(lastIndex: first, lastTerm: second, preVote: false, transfer: true),
                         .requestVote(lastIndex: first, lastTerm: second, preVote: true, transfer: false),
+                        .recovering(incarnation: first, probe: second), .admit(incarnation: first, index: second), .distrust(index: second),
                     ]
                     for kind in kinds {
                         for id in [1, 2] as [UInt64] {

@@ -22,6 +22,7 @@ struct Group {
     var clock: UInt64 { now * 1_000_000 }
     /// Whether writes end at once.
     var syncs = true
+    private var starts: UInt64 = 0
     let prepare: (inout Raft) -> Void
 
     init(_ voters: [UInt64], learners: [UInt64] = [], prepare: @escaping (inout Raft) -> Void = { _ in }) {
@@ -35,7 +36,8 @@ struct Group {
 
     mutating func start(_ id: UInt64) {
         guard let disk = disks[id] else { return }
-        var raft = Raft(id: NodeID(rawValue: id), restored: disk.restored, timing: Self.timing, seed: id, now: clock)
+        starts += 1
+        var raft = Raft(id: NodeID(rawValue: id), restored: disk.restored, timing: Self.timing, seed: starts, now: clock)
         prepare(&raft)
         servers[id] = raft
         effects[id] = []

@@ -50,6 +50,7 @@ import Testing
         let runs = Self.seeds.count
         #expect(total.elections > runs && total.commits > 5 * runs && total.reads > runs && total.crashes > runs)
         #expect(total.snapshots > runs / 20 && total.configurations > runs / 5 && total.truncations > runs / 5)
+        #expect(total.wipes > runs / 20 && total.rollbacks > 0 && total.returned > total.wipes / 10 && total.noticed > total.wipes / 2)
         print("\(voters) servers, \(runs) seeds: \(total)")
     }
 
@@ -66,6 +67,17 @@ import Testing
             #expect(found != nil)
         }
     #endif
+
+    /// Servers that have lost their log and go on as if nothing were.
+    @Test func findsServersThatForgot() {
+        let found = (1...UInt64(10_000)).first { seed in
+            let result = Self.run(voters: 3, seed: seed) { $0.standing = .trusted }
+            guard case .failure(let violation) = result, !violation.description.hasPrefix("liveness") else { return false }
+            print("forgets: seed \(seed): \(violation)")
+            return true
+        }
+        #expect(found != nil)
+    }
 }
 
 extension Simulation.Counts {
@@ -77,6 +89,10 @@ extension Simulation.Counts {
         configurations += other.configurations
         truncations += other.truncations
         crashes += other.crashes
+        wipes += other.wipes
+        rollbacks += other.rollbacks
+        noticed += other.noticed
+        returned += other.returned
         steps += other.steps
     }
 }

@@ -13,6 +13,8 @@ struct SimulatedDisk {
     private(set) var entries: [Entry] = []
     private(set) var pending: [Pending] = []
 
+    var lastIndex: LogIndex { entries.last?.index ?? snapshot.index }
+
     init(snapshot: SnapshotMark) { self.snapshot = snapshot }
 
     mutating func begin(_ write: Pending) { pending.append(write) }

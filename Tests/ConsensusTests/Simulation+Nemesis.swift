@@ -14,6 +14,7 @@ extension Simulation {
         let server = candidates[pick(candidates.count)]
         token += 1
         if isCalm {
+            if let configuration = withFormerVoter(server) { return try step(server, .changeConfiguration(configuration, token: token)) }
             calmProposals.insert(token)
             return try step(server, .propose([1] + bytes(token), token: token))
         }
@@ -22,7 +23,10 @@ extension Simulation {
         case 45..<75:
             reads[token] = history.commitIndex
             try step(server, .read(token: token))
-        case 75..<85: try step(server, .changeConfiguration(changed(servers[server].raft.configuration), token: token))
+        case 75..<85:
+            // To shrink the group while a disk is lost would be to lose two.
+            guard let configuration = loss == nil ? changed(servers[server].raft.configuration) : withFormerVoter(server) else { return }
+            try step(server, .changeConfiguration(configuration, token: token))
         case 85..<95: try compact(server)
         default: try step(server, .transferLeadership(to: servers[pick(servers.count)].id))
         }
@@ -38,13 +42,23 @@ extension Simulation {
             let server = servers[pick(servers.count)].id
             voters.removeAll { $0 == server }
             learners.removeAll { $0 == server }
+            let isMember = configuration.voters.contains(server) || configuration.learners.contains(server)
             switch random.next(below: 5) {
-            case 0...2: voters.append(server)
-            case 3: learners.append(server)
+            case 0...2: if isMember { voters.append(server) } else { learners.append(server) }
+            case 3: if isMember { learners.append(server) } else { voters.append(server) }
             default: break
             }
         } while chance(50)
         return Configuration(voters: voters, learners: learners)
+    }
+
+    /// What a daemon does with a learner when there are too few voters.
+    private func withFormerVoter(_ server: Int) -> Configuration? {
+        guard let loss else { return nil }
+        let id = servers[loss.server].id
+        let configuration = servers[server].raft.configuration
+        guard configuration.learners.contains(id) else { return nil }
+        return Configuration(voters: configuration.voters + [id], learners: configuration.learners.filter { $0 != id })
     }
 
     private mutating func compact(_ server: Int) throws {
@@ -62,6 +76,8 @@ extension Simulation {
         let busy = servers.indices.filter { !servers[$0].disk.pending.isEmpty }
         let server = busy.isEmpty || chance(500) ? pick(servers.count) : busy[pick(busy.count)]
         let leader = servers.indices.filter { servers[$0].raft.role == .leader }.max { servers[$0].raft.term < servers[$1].raft.term }
+        for number in servers.indices where chance(200) { servers[number].copy = servers[number].disk }
+        if diskLossRate > 0, chance(diskLossRate), lose(server) { return }
         switch random.next(below: 20) {
         case 0...2: crash(server)
         case 3...5: if let leader { crash(leader) }
@@ -110,6 +126,69 @@ extension Simulation {
         servers[server].isUp = false
         servers[server].life += 1
         queue.push(.restart(server), at: now + random.next(below: 700) * Self.millisecond)
+    }
+
+    // MARK: Lost disks
+
+    /// Takes a server's disk away, or puts an old copy of it in place.
+    ///
+    /// - Returns: false if the group may not lose this one now.
+    private mutating func lose(_ candidate: Int) -> Bool {
+        guard loss == nil, let group = settledGroup, group.voters.count > 2 else { return false }
+        let backward = servers.indices.first { group.voters.contains(servers[$0].id) && canGoBack($0, in: group) }
+        let server = backward ?? candidate
+        guard group.voters.contains(servers[server].id) else { return false }
+        let disk = servers[server].disk
+        let isRollback = backward != nil
+        if isRollback, var copy = servers[server].copy {
+            copy.hardState = disk.hardState
+            crash(server)
+            servers[server].disk = copy
+            counts.rollbacks += 1
+        } else {
+            crash(server)
+            servers[server].disk = SimulatedDisk(snapshot: SnapshotMark(index: 0, term: 0, configuration: .unknown))
+            counts.wipes += 1
+        }
+        loss = Loss(server: server, disk: disk, last: disk.lastIndex)
+        note("\(servers[server].id.rawValue) \(isRollback ? "is rolled back" : "is wiped")")
+        return true
+    }
+
+    /// The configuration that is committed and the last one in every log; nil while it changes.
+    private var settledGroup: Configuration? {
+        guard let leader = servers.filter({ $0.isUp && $0.raft.role == .leader }).max(by: { $0.raft.term < $1.raft.term })?.raft,
+            leader.configurationIndex <= leader.commitIndex
+        else { return nil }
+        let group = leader.configuration
+        let members = servers.filter { group.voters.contains($0.id) }
+        return members.allSatisfy { $0.isUp && $0.raft.configuration == group && $0.raft.standing == .trusted } ? group : nil
+    }
+
+    /// An older disk breaks promises until somebody notices, and some breaches nobody can notice. Those that harm nothing are left: term and vote are
+    /// kept, and whatever was acknowledged and is missing is committed and on the disks of a majority of the others.
+    private func canGoBack(_ server: Int, in group: Configuration) -> Bool {
+        let disk = servers[server].disk
+        guard let copy = servers[server].copy, copy.pending.isEmpty, disk.pending.isEmpty, copy.lastIndex > 0, copy.lastIndex < disk.lastIndex,
+            disk.lastIndex <= history.commitIndex
+        else { return false }
+        let others = group.voters.map { Int($0.rawValue) - 1 }.filter { $0 != server }
+        return (copy.lastIndex...disk.lastIndex).allSatisfy { index in
+            let entry = history.committed[Int(index) - 1].entry
+            return others.count { servers[$0].disk.holds(entry) } > group.voters.count / 2
+        }
+    }
+
+    /// The server has again what it had, and votes.
+    mutating func endLoss(_ stepped: Int) {
+        guard let loss, stepped == loss.server, servers[stepped].isUp else { return }
+        let raft = servers[stepped].raft
+        guard raft.standing == .trusted, servers[stepped].disk.hardState.standing == .trusted, raft.isVoter, raft.stableIndex >= loss.last,
+            raft.configurationIndex <= raft.commitIndex, raft.commitIndex >= loss.last
+        else { return }
+        counts.returned += 1
+        self.loss = nil
+        note("\(servers[stepped].id.rawValue) has what it had")
     }
 
     private mutating func freeze(_ server: Int) {

@@ -18,6 +18,17 @@ struct Simulation {
         /// The server's own clock: starts somewhere and runs up to 5 % fast or slow.
         var clockStart: UInt64
         var clockRate: UInt64
+        /// A copy of its disk that was put by.
+        var copy: SimulatedDisk?
+    }
+
+    /// Somebody who lost what it had promised, until it is a voter as before. One at a time, as with every failure of a disk.
+    struct Loss {
+        var server: Int
+        /// What the disk held. It counts for what was acknowledged before: the loss of a disk is no worse than the death of its owner.
+        var disk: SimulatedDisk
+        /// Up to where its log went.
+        var last: LogIndex
     }
 
     enum Action {
@@ -41,6 +52,11 @@ struct Simulation {
         var configurations = 0
         var truncations = 0
         var crashes = 0
+        var wipes = 0
+        var rollbacks = 0
+        /// Losses that a leader told about, and those after which the server is a voter as before.
+        var noticed = 0
+        var returned = 0
         var steps = 0
     }
 
@@ -67,10 +83,13 @@ struct Simulation {
     var diskDelay: UInt64
     /// Of 1000 elections: the new leader is cut off at once, so that its first entry stays where it is (the way into figure 8).
     var upsetRate: UInt64
+    /// Of 1000 faults: a voter loses its disk.
+    var diskLossRate: UInt64
     var token: UInt64 = 0
     /// For each read that is not answered: what was committed when it began.
     var reads: [UInt64: LogIndex] = [:]
     var calmProposals: Set<UInt64> = []
+    var loss: Loss?
     let trace: Trace?
     let prepare: (inout Raft) -> Void
 
@@ -88,6 +107,7 @@ struct Simulation {
         slowRate = [0, 50, 200][Int(random.next(below: 3))]
         diskDelay = [1, 10, 60, 300][Int(random.next(below: 4))] * Self.millisecond
         upsetRate = [0, 200, 600][Int(random.next(below: 3))]
+        diskLossRate = [0, 100, 400][Int(random.next(below: 3))]
         let group = Configuration(voters: (1...voters).map { NodeID(rawValue: UInt64($0)) }, learners: [])
         for number in 1...count {
             let id = NodeID(rawValue: UInt64(number))
@@ -117,7 +137,8 @@ struct Simulation {
 
     /// The faulty phase, then the calm one in which the group must recover.
     mutating func run(events: Int) throws {
-        for _ in 0..<events { try happen() }
+        // The way back takes its time.
+        for _ in 0..<(diskLossRate > 0 ? 2 * events : events) { try happen() }
         calm()
         for _ in 0..<20_000 {
             try happen()
@@ -146,6 +167,9 @@ struct Simulation {
                 return queue.push(.snapshotEnded(mark, from: from, to: to, life: life, succeeded: false), at: now)
             }
             guard isRunning(to, servers[to].life, action) else { return }
+            guard servers[to].raft.acceptsSnapshot else {
+                return queue.push(.snapshotEnded(mark, from: from, to: to, life: life, succeeded: false), at: now)
+            }
             if mark.index > servers[to].applied {
                 servers[to].disk.snapshot = mark
                 servers[to].applied = mark.index
@@ -197,6 +221,7 @@ struct Simulation {
             for effect in effects { note("    -> \(effect)") }
         }
         for effect in effects { try perform(effect, server, lastBefore) }
+        endLoss(server)
     }
 
     private mutating func perform(_ effect: Effect, _ server: Int, _ lastBefore: LogIndex) throws {
@@ -233,7 +258,8 @@ struct Simulation {
             } else {
                 queue.push(.snapshotArrives(mark, from: server, to: to, life: life), at: end)
             }
-        case .accepted, .follows, .configuration: break
+        case .lostLog(let node): if loss?.server == Int(node.rawValue) - 1 { counts.noticed += 1 }
+        case .accepted, .follows, .configuration, .standing: break
         }
     }
 
@@ -261,7 +287,10 @@ struct Simulation {
         guard raft.role == .leader, let last = entries.last else { return }
         guard last.term == raft.term else { throw Violation(description: "§5.4.2: \(last.index) of an earlier term committed by counting") }
         let voters = raft.configuration.voters
-        let holders = voters.count { servers[Int($0.rawValue) - 1].disk.holds(last) }
+        let holders = voters.count { voter in
+            let server = Int(voter.rawValue) - 1
+            return servers[server].disk.holds(last) || (loss?.server == server && loss?.disk.holds(last) == true)
+        }
         guard holders > voters.count / 2 else {
             throw Violation(description: "durability: \(last.index) committed with \(holders) of \(voters.count) disks")
         }
@@ -284,7 +313,7 @@ struct Simulation {
         guard let leader = servers.filter({ $0.raft.role == .leader }).max(by: { $0.raft.term < $1.raft.term }) else { return false }
         let last = leader.raft.lastIndex
         guard leader.raft.commitIndex == last, calmProposals.isEmpty == false, case .data(let data) = history.committed.last?.entry.payload,
-            data.first == 1
+            data.first == 1, loss == nil
         else { return false }
         let configuration = leader.raft.configuration
         return (configuration.voters + configuration.learners).allSatisfy { servers[Int($0.rawValue) - 1].applied == last }

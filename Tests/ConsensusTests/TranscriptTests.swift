@@ -57,7 +57,8 @@ import Testing
         func name(_ id: NodeID?) -> String { id.map { String($0.rawValue) } ?? "nobody" }
         switch effect {
         case .persist(let state, let entries, let token):
-            return "persist #\(token)" + (state.map { " term \($0.term) vote \(name($0.vote))" } ?? "") + " \(describe(entries))"
+            let standing = state.flatMap { $0.standing == .trusted ? nil : " \($0.standing)" } ?? ""
+            return "persist #\(token)" + (state.map { " term \($0.term) vote \(name($0.vote))" } ?? "") + standing + " \(describe(entries))"
         case .send(let message, let target):
             switch message.kind {
             case .requestVote(let index, let term, let preVote, _):
@@ -69,6 +70,9 @@ import Testing
             case .conflict(let rejected, let index, let term, _):
                 return "to \(name(target)) term \(message.term) conflict \(rejected) try \(index)@\(term)"
             case .timeoutNow: return "to \(name(target)) term \(message.term) timeoutNow"
+            case .recovering: return "to \(name(target)) term \(message.term) recovering"
+            case .admit(let incarnation, let index): return "to \(name(target)) term \(message.term) admit \(incarnation) up to \(index)"
+            case .distrust(let index): return "to \(name(target)) term \(message.term) distrust after \(index)"
             }
         case .commit(let entries): return "commit \(describe(entries))"
         case .accepted(let token, let index, let term): return "accepted \(token) at \(index)@\(term)"
@@ -77,7 +81,11 @@ import Testing
         case .becameLeader(let term): return "leads \(term)"
         case .follows(let leader, let term): return "follows \(name(leader)) in \(term)"
         case .sendSnapshot(let target): return "snapshot to \(name(target))"
-        case .configuration(let configuration): return "voters \(configuration.voters.map { name($0) }.joined(separator: " "))"
+        case .configuration(let configuration):
+            let learners = configuration.learners.isEmpty ? "" : " learners \(configuration.learners.map { name($0) }.joined(separator: " "))"
+            return "voters \(configuration.voters.map { name($0) }.joined(separator: " "))\(learners)"
+        case .standing(let standing): return "is \(standing)"
+        case .lostLog(let node): return "\(name(node)) lost its log"
         }
     }
 

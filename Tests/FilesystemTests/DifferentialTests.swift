@@ -1,5 +1,6 @@
 import Blocks
 import Filesystem
+import FilesystemWorld
 import Glibc
 import Model
 import Namespace

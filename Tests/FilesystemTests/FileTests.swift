@@ -1,5 +1,6 @@
 import Bytes
 import Filesystem
+import FilesystemWorld
 import Glibc
 import Model
 import Namespace

@@ -1,4 +1,5 @@
 import Filesystem
+import FilesystemWorld
 import Glibc
 import Model
 import Namespace
@@ -47,6 +48,20 @@ import Testing
         try await mount.files.unlink(directory, Array("f".utf8))
         try await mount.files.removeDirectory(.root, Array("d".utf8))
         #expect(try await mount.names() == [".", ".."])
+    }
+
+    /// rename(2) does nothing where both names are of one file; the names that are cached must not say otherwise.
+    @Test(arguments: [RenameMode.replace, .exchange]) func renameOverAnotherNameOfTheFileKeepsBoth(mode: RenameMode) async throws {
+        let world = try World()
+        let mount = world.mount
+        try await mount.put("a", [1])
+        let inode = try await mount.lookup("a").inode
+        _ = try await mount.files.link(inode, to: .root, Array("b".utf8))
+        try await mount.files.rename(.root, Array("a".utf8), to: .root, Array("b".utf8), mode: mode)
+        for name in ["a", "b"] {
+            let attributes = try await mount.lookup(name)
+            #expect(attributes.inode == inode && attributes.links == 2)
+        }
     }
 
     @Test func renamesReplaceExchangeAndRefuse() async throws {

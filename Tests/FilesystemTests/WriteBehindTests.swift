@@ -2,6 +2,7 @@ import Blocks
 import Bytes
 import Digest
 import Filesystem
+import FilesystemWorld
 import Glibc
 import Metadata
 import Model
@@ -347,6 +348,32 @@ import Testing
         try await world.mounts[1].close(inode, handle)
     }
 
+    /// The kernel compares size and time of change; what it cannot see by these, it is told.
+    @Test func theKernelIsToldOfChangesThatLookLikeNone() async throws {
+        let world = try World(mounts: 2) { $0.kernelAttributeValidity = 100 * Nanoseconds.second }
+        let kernel = FakeKernel()
+        world.mounts[0].files.kernelCache = kernel
+        try await world.mounts[1].put("a", [1])
+        _ = try await world.mounts[0].files.lookup(.root, Array("a".utf8))
+        let (inode, handle) = try await world.mounts[0].open("a")
+        #expect(try await world.mounts[0].read(inode, handle) == [1])
+        let before = try await world.mounts[0].files.attributes(inode).attributes
+        func changeElsewhere(_ byte: UInt8, modified: Timestamp) async throws {
+            let (other, writer) = try await world.mounts[1].open("a")
+            try await world.mounts[1].write(other, writer, at: 0, [byte])
+            _ = try await world.mounts[1].files.setAttributes(other, AttributeChange(modified: modified), size: nil, handle: nil)
+            try await world.mounts[1].close(other, writer)
+            #expect(try await world.mounts[0].files.attributes(inode).attributes.modified == modified)
+        }
+        try await changeElsewhere(2, modified: before.modified + 1)
+        #expect(kernel.dropped == [])
+        #expect(try await world.mounts[0].read(inode, handle) == [2])
+        try await changeElsewhere(3, modified: before.modified + 1)
+        #expect(kernel.dropped == [inode])
+        #expect(try await world.mounts[0].read(inode, handle) == [3])
+        try await world.mounts[0].close(inode, handle)
+    }
+
     @Test func noFilesAreOpenedForWritingByReaders() async throws {
         let world = try World()
         try await world.mount.put("a", [1])
@@ -363,6 +390,9 @@ final class FakeKernel: KernelCache {
     private(set) var invalidated: [InodeID] = []
     private(set) var names: [[Name]] = []
 
+    private(set) var dropped: [InodeID] = []
+
     func invalidate(_ inode: InodeID) async { if inode != .root { invalidated.append(inode) } }
+    func dropPages(_ inode: InodeID) { dropped.append(inode) }
     func invalidateEntries(of directory: InodeID, names: [Name]) async { self.names.append(names) }
 }

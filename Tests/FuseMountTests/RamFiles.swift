@@ -77,10 +77,10 @@ final class RamFiles: FileOperations {
     func inode(_ name: String) -> InodeID? { nodes[.root]?.entries[Array(name.utf8)] }
 
     /// Another machine's change: the kernel is not told.
-    func replaceContent(_ name: String, _ text: String) {
+    func replaceContent(_ name: String, _ text: String, touches: Bool = true) {
         guard let inode = inode(name), let node = nodes[inode] else { return }
         node.content = Array(text.utf8)
-        touch(node)
+        if touches { touch(node) }
     }
 
     func renameRemotely(_ name: String, _ newName: String) {

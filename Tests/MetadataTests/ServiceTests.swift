@@ -66,6 +66,24 @@ import TestSupport
         }
     }
 
+    /// Clients that ask while a leader does not know yet whether it still is one: the second question waits for the answer to the first.
+    @Test @LoopActor func manyQuestionsToALeaderThatMustAskItsFollowers() async throws {
+        let group = TestGroup(3)
+        try await group.start()
+        let client = group.client("a")
+        try await group.run { _ = try await client.create("file") }
+        for round in 0..<5 {
+            for node in group.nodes { group.kill(node) }
+            try await group.run {
+                let questions = (0..<20).map { number in
+                    Task { @LoopActor in try await group.client("d\(round)-\(number)", hasSession: false, role: .administrator).record("k").version }
+                }
+                for node in group.nodes { try await group.start(node) }
+                for question in questions { #expect(try await question.value == 0) }
+            }
+        }
+    }
+
     @Test @LoopActor func commandsOnceAndInOrderAcrossTheLeadersDeath() async throws {
         let group = TestGroup(3)
         try await group.start()

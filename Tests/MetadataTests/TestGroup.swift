@@ -16,7 +16,8 @@ final class TestGroup {
     final class Node {
         let id: NodeID
         let disk = MemoryDisk()
-        let stores = MemoryStores()
+        var media = StateMedia()
+        var stores: SimulatedStateStores?
         var server: MetadataServer?
         var listener: RequestServer?
         var connections: Connections?
@@ -24,6 +25,12 @@ final class TestGroup {
         init(_ number: UInt64) { id = NodeID(rawValue: number) }
 
         var name: String { "node\(id.rawValue)" }
+
+        /// Somebody removed the files of the state.
+        func loseState() {
+            media = StateMedia()
+            disk.wipe("/data/meta")
+        }
     }
 
     struct GaveUp: Error {}
@@ -34,6 +41,8 @@ final class TestGroup {
     var adjust: (inout MetadataOptions) -> Void
     private var clients: [String: LeaderMetadataClient] = [:]
     var deleted: [BlockKey] = []
+    /// Whether a server may begin without its log.
+    var canRejoin = true
 
     init(_ count: UInt64, seed: UInt64 = 1, adjust: @escaping (inout MetadataOptions) -> Void = { _ in }) {
         world = MemoryWorld(seed: seed)
@@ -71,8 +80,10 @@ final class TestGroup {
         var options = MetadataOptions(cluster: Self.cluster, node: node.id, logDirectory: "/data/raft")
         options.logSegmentBytes = 64 << 10
         adjust(&options)
+        let stores = SimulatedStateStores(media: node.media, disk: environment.disk, directory: "/data/meta")
+        node.stores = stores
         node.server = try await MetadataServer.start(
-            options: options, environment: environment, requests: connections, stores: node.stores, bootstrap: bootstrap, log: Self.log
+            options: options, environment: environment, requests: connections, stores: stores, bootstrap: bootstrap, canRejoin: canRejoin, log: Self.log
         ) { [weak self] keys in
             self?.deleted += keys
             return true
@@ -89,7 +100,8 @@ final class TestGroup {
         node.connections?.close(within: 0)
         world.fabric.crash(node.name)
         node.disk.crash()
-        node.stores.crash()
+        node.media.crash(.power)
+        node.stores = nil
     }
 
     /// The node that leads and serves; waits for it.

@@ -67,8 +67,8 @@ import Testing
         let file = try tree.lookup("f")
         for name in ["hard", "f"] {
             let outcome = try tree.rename("f", to: name, mode)
-            guard case .renamed(let moved, nil, false, let parents) = outcome else { throw Unexpected(outcome: outcome) }
-            #expect(moved == file && parents == [before])
+            guard case .renamed(let moved, let other, false, let parents) = outcome else { throw Unexpected(outcome: outcome) }
+            #expect(moved == file && other == file && parents == [before])
         }
         #expect(try tree.lookup("f") == file && tree.lookup("hard") == file)
         try tree.expectSound()

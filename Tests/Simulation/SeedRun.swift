@@ -117,12 +117,24 @@ final class SeedRun {
         while !waiting.isDone, world.time.now < deadline { await world.time.sleep(nanoseconds: 100 * Nanoseconds.millisecond) }
         if !waiting.isDone {
             let states = world.machines.map { machine in
-                "\(machine.name): \(machine.daemon?.failure ?? (machine.daemon?.services == nil ? "starting" : "\(machine.daemon?.process.state ?? .dead)"))"
+                "\(machine.name): \(Self.state(of: machine))"
             }
             report.violations.append(
                 .init(rule: "liveness", text: "not reached within \(Self.patience / Nanoseconds.second) s: \(what)\n    " + states.joined(separator: "\n    ")))
         }
         return waiting.isDone
+    }
+
+    private static func state(of machine: SimulatedMachine) -> String {
+        guard let daemon = machine.daemon else { return "no daemon" }
+        guard let services = daemon.services else { return daemon.failure ?? "starting" }
+        let group = services.metadata.status
+        let owed = services.blocks.resync.status
+        return """
+            \(daemon.failure ?? "\(daemon.process.state)"), \(group.position) of term \(group.term), applied \(group.applied), voters \
+            \(group.members.filter(\.isVoter).map(\.node.rawValue)), learners \(group.members.filter { !$0.isVoter }.map(\.node.rawValue)), owes \
+            \(owed.length) copies (\(owed.inProgress) being brought, \(owed.failedAttempts) attempts failed), sessions \(group.sessions)
+            """
     }
 
     @LoopActor

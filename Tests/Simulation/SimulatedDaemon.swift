@@ -5,6 +5,7 @@ import Model
 import Ring
 package import Runtime
 import Telemetry
+import TestSupport
 import Blocks
 
 /// A daemon's process on a simulated machine: the services of a real one, over the machine's disk and stores.
@@ -20,6 +21,7 @@ package final class SimulatedDaemon: Sendable {
     init(_ machine: SimulatedMachine, _ world: SimulatedWorld) {
         self.machine = machine
         process = SimulatedProcess(name: machine.name)
+        process.onDeath { machine.stores.crash(.process) }
         let environment = machine.environment(process, identity: Peer(role: .node, node: machine.node, label: machine.name))
         let log = world.log(machine.name, process)
         Task { @LoopActor in
@@ -51,7 +53,7 @@ package final class SimulatedDaemon: Sendable {
             throw DaemonError(.dataDirectory, error.cause)
         }
         let services = try await NodeServices.start(
-            settings, machine.stores.open(), environment: environment, layouts: LayoutTable(machine.view), log: log)
+            settings, try machine.stores.open(environment.disk), environment: environment, layouts: LayoutTable(machine.view), log: log)
         machine.isFounding = false
         services.onLayout = { [machine, process] layouts in if !process.isDead { machine.view = layouts } }
         services.metadata.onFailure = { [weak self] cause in self?.failure = cause }

@@ -10,7 +10,7 @@ package final class SimulatedMachine: Sendable {
     package let node: NodeID
     package let time: MachineTime
     package let disk: MemoryDisk
-    let stores = SimulatedStores()
+    let stores: SimulatedStores
     /// The newest layout that its daemon knew: a file that is replaced whole and synced.
     package var view: LayoutHistory
     /// The daemon has yet to found the cluster.
@@ -27,6 +27,7 @@ package final class SimulatedMachine: Sendable {
         self.isFounding = isFounding
         disk = MemoryDisk(clock: world.time, random: SeededRandom(seed: world.random.next()))
         disk.latency = .solidState
+        stores = SimulatedStores(random: SeededRandom(seed: world.random.next()))
     }
 
     package var address: NodeAddress { Self.address(name) }
@@ -45,6 +46,7 @@ package final class SimulatedMachine: Sendable {
     func loseMetadata() {
         stores.loseMetadata()
         disk.wipe("/var/lib/dhtfs/raft")
+        disk.wipe("/var/lib/dhtfs/meta")
     }
 
     func isPowered(_ name: String) -> Bool { world.isPowered(name) }

@@ -66,6 +66,7 @@ package final class SimulatedWorld: Sendable {
         guard isPowered(machine.name) else { return }
         unpowered.append(machine.name)
         network.silence(machine.name)
+        machine.stores.crash(.power)
         machine.daemon?.process.kill()
         machine.disk.crash(random: random)
     }

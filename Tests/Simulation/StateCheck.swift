@@ -6,6 +6,7 @@ import OrderedStore
 import Ring
 import Runtime
 import SimulationChecks
+import TestSupport
 import Verification
 
 /// Looks at what the daemons hold when everything has come to rest.
@@ -15,7 +16,7 @@ struct StateCheck {
 
     /// The replicas of the metadata agree with each other, and each with itself.
     func metadata() -> [Violation] {
-        let stores = world.machines.map { ($0.node, $0.stores.state.current) }
+        let stores = world.machines.compactMap { machine in machine.stores.stateStores?.current.map { (machine.node, $0) } }
         var violations = StateChecks.digests(stores.compactMap { StateChecks.replica($0.0, $0.1) }, mustBeEven: true)
         if !violations.isEmpty, let first = stores.first {
             for other in stores.dropFirst() { violations += StateChecks.rows(first.0, first.1, other.0, other.1) }

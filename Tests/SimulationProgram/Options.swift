@@ -1,10 +1,11 @@
 import Simulation
+import Telemetry
 
 /// What the command line asks for.
 struct Options {
     static let usage = """
         usage: dhtfs-simulate [--seed N] [--seeds K] [--nodes N] [--clients M] [--seconds S] [--swarm | --even] [--minutes T] [--jobs J]
-                              [--faults FILE] [--shrink] [--trace] [--twice] [--known FILE]
+                              [--faults FILE] [--shrink] [--trace | --verbose] [--twice] [--known FILE]
 
         Runs a whole cluster, its clients and its faults in one thread, one process for each seed.
 
@@ -18,7 +19,7 @@ struct Options {
           --jobs J      processes at a time (default: processors)
           --faults FILE these faults instead of those of the seed
           --shrink      looks for fewer faults that still break the same rule, and prints them
-          --trace       prints everything that happens
+          --trace       prints everything that happens; --verbose with the debug lines of the logs
           --twice       runs each seed twice and compares the traces
           --known FILE  runs the seeds of a list, one line each: seed, then what it once showed
         """
@@ -65,6 +66,9 @@ struct Options {
             case "--even": plan.isSwarm = false
             case "--shrink": shrinks = true
             case "--trace": plan.printsTrace = true
+            case "--verbose":
+                plan.printsTrace = true
+                plan.logLevel = .debug
             case "--twice": twice = true
             case "--faults": plan.script = try Self.script(try value(flag))
             case "--known": known = try Self.known(try value(flag))

@@ -12,12 +12,14 @@ final class JournalHarness {
     static let quiet = Log(component: "test", level: .error)
     let world: MemoryWorld
     let disk: MemoryDisk
+    /// The process that uses the disk, where it matters that it can die.
+    var process: MemoryDiskProcess?
     var options: JournalOptions
     var found: [JournalRecovery] = []
 
-    init(segmentBytes: UInt64 = 64 << 10, disk: MemoryDisk? = nil, seed: UInt64 = 1) {
+    init(segmentBytes: UInt64 = 64 << 10, disk: MemoryDisk? = nil, isSlow: Bool = false, seed: UInt64 = 1) {
         world = MemoryWorld(seed: seed)
-        self.disk = disk ?? MemoryDisk()
+        self.disk = disk ?? (isSlow ? MemoryDisk(clock: world.clock, random: SeededRandom(seed: seed ^ 0xD15C)) : MemoryDisk())
         options = JournalOptions(
             cluster: ClusterID(rawValue: 7), node: NodeID(rawValue: 1), use: 1, segmentBytes: segmentBytes, payloadMax: 1 << 20,
             groupBytesMax: 64 << 10)
@@ -33,7 +35,7 @@ final class JournalHarness {
     func open(from start: JournalCursor? = nil) async throws(JournalError) -> Journal {
         found = []
         return try await Journal.open(
-            environment: world.node(1, disk: disk), directory: Self.directory, options: options, log: Self.quiet, from: start
+            environment: world.node(1, disk: process ?? disk), directory: Self.directory, options: options, log: Self.quiet, from: start
         ) { found.append($0) }
     }
 

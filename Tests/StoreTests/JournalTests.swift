@@ -90,7 +90,7 @@ import Testing
             #expect(harness.payloads == JournalHarness.contents(start + 1..<200))
             #expect(again.end == journal.end)
         }
-        let beyond = JournalCursor(position: JournalPosition(segment: 99, offset: 4096), sequence: 1)
+        let beyond = JournalCursor(position: JournalPosition(segment: 99, offset: 4096), sequence: 1, previous: 0)
         #expect(await harness.openCode(from: beyond) == .invalid)
     }
 

@@ -13,7 +13,11 @@ final class StoreHarness {
     static let directory = "/blocks"
     let world = MemoryWorld(seed: 1)
     let disk: MemoryDisk
+    /// The process that uses the disk, where it matters that it can die.
+    var process: MemoryDiskProcess?
     var index = MemoryStore()
+    /// Used in place of `index`, for what a crash makes of it.
+    var medium: StoreMedium?
     var options: BlockStoreOptions
 
     init(segmentBytes: UInt64 = 128 << 10, capacity: UInt64 = 1 << 40) {
@@ -24,8 +28,12 @@ final class StoreHarness {
     }
 
     func open(rebuildIndex: Bool = false) async throws(BlockStoreError) -> BlockStore {
-        try await BlockStore.open(
-            environment: world.node(1, disk: disk), directory: Self.directory, index: index, options: options,
+        let store: any OrderedStore
+        do throws(StoreError) { store = try medium.map { medium throws(StoreError) in try SimulatedStore(medium) } ?? index } catch {
+            throw BlockStoreError(.failed, error.cause)
+        }
+        return try await BlockStore.open(
+            environment: world.node(1, disk: process ?? disk), directory: Self.directory, index: store, options: options,
             log: JournalHarness.quiet, rebuildIndex: rebuildIndex)
     }
 

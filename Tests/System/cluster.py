@@ -70,6 +70,11 @@ class Cluster:
 
     program = None
 
+    @classmethod
+    def companion(cls, name):
+        """Another program of the same build."""
+        return os.path.join(os.path.dirname(os.path.abspath(cls.program)), name)
+
     def __init__(self, nodes=3, replicas=None, mount=True, directory=None, settings=None):
         self.directory = directory or tempfile.mkdtemp(prefix="dhtfs-test-")
         self.owned = directory is None

@@ -4,19 +4,24 @@ usage: run.py --program PATH [NAME…]    NAME: part of a test's name
 """
 
 import argparse
+import os
 import sys
 import time
 import traceback
 
+sys.path.append(os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "Crash"))
+
 from cluster import Cluster
+import test_crash_runs
 import test_failures
 import test_input
+import test_lossydisk
 import test_security
 import test_space
 import test_tools
 import test_two_mounts
 
-MODULES = [test_input, test_tools, test_two_mounts, test_failures, test_security, test_space]
+MODULES = [test_input, test_tools, test_two_mounts, test_failures, test_security, test_space, test_lossydisk, test_crash_runs]
 
 
 def main():

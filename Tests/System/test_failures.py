@@ -216,6 +216,73 @@ def test_lost_copies_are_found_and_mended():
         cluster.verify("--deep")
 
 
+def damage_log(cluster, number):
+    """Flips one bit of a byte in the middle of what the metadata log of a node holds."""
+    directory = f"{cluster.data}/node{number}/raft"
+    path = os.path.join(directory, sorted(os.listdir(directory))[0])
+    with open(path, "r+b") as file:
+        body = file.read().rstrip(b"\0")
+        place = next(offset for offset in range(len(body) // 2, len(body)) if body[offset])
+        file.seek(place)
+        file.write(bytes([body[place] ^ 1]))
+        file.flush()
+        os.fsync(file.fileno())
+
+
+def remove_metadata(cluster, number):
+    run("rm", "-rf", f"{cluster.data}/node{number}/raft", f"{cluster.data}/node{number}/meta")
+
+
+def lose_metadata(lose):
+    """A follower whose metadata log is lost comes back as a voter; what it was needed for meanwhile, it was not asked for."""
+    with Cluster() as cluster:
+        content = {}
+
+        def write(name):
+            path = f"{cluster.mount}/{name}"
+            content[path] = os.urandom(200_000)
+            with open(path, "wb") as file:
+                file.write(content[path])
+                file.flush()
+                os.fsync(file.fileno())
+
+        for number in range(30):
+            write(f"before{number}")
+        victim = next(number for number in (3, 2, 1) if number != cluster.leader())
+        cluster.kill(victim)
+        lose(cluster, victim)
+        write("without")
+        cluster.up()
+        write("with")
+
+        def all_vote():
+            nodes = cluster.status()["nodes"]
+            return all(node.get("role") in ("leader", "follower") and len(node["voters"]) == 3 for node in nodes)
+
+        wait_until(all_vote, "all three nodes to be voters")
+        cluster.wait_until_whole()
+        # It is worth a vote: the others are two, and one of them is gone.
+        leader = cluster.leader()
+        gone = leader if leader != victim else victim % 3 + 1
+        cluster.kill(gone)
+        write("after")
+        cluster.up()
+        cluster.wait_until_whole()
+        drop_caches()
+        for path, expected in content.items():
+            check(open(path, "rb").read() == expected, f"{path} differs")
+        cluster.verify("--deep")
+        return os.path.exists(f"{cluster.data}/node{victim}/raft.damaged")
+
+
+def test_damaged_metadata_log():
+    check(lose_metadata(damage_log), "the damaged log was not kept: it was not found to be damaged")
+
+
+def test_removed_metadata():
+    check(not lose_metadata(remove_metadata), "a log was kept, but there was none")
+
+
 def test_frozen_daemons_do_not_stop_the_others():
     """A daemon that is frozen, the leader included, delays but fails nothing; thawed, it is up to date again."""
     with Cluster() as cluster:

@@ -29,6 +29,8 @@ final class MemoryContent {
     /// Changes so far; a sync covers those up to one.
     private(set) var changes = 0
     private var cuts = 0
+    /// How often a sync failed. Everybody who had the file open then is told once, by a sync of his own (errseq_t, Documentation/core-api/errseq.rst).
+    private(set) var syncFailures = 0
     private let usage: MemoryUsage
     /// Whether a name leads here: only then does it count as used space.
     private(set) var isLinked = false
@@ -175,20 +177,19 @@ final class MemoryContent {
         if let last = lengths.lastIndex(where: { $0.change <= change }) { lengths.removeFirst(last) }
     }
 
-    /// A sync failed: the pages are clean now, so nothing writes them any more, and still read as they were written.
+    /// A sync failed: the pages are clean now, so nothing writes them any more, and still read as they were written. Cuts are no matter of pages
+    /// and happened; the length may follow with a later sync.
     /// - Parameter random: lets some of them have reached the medium; without it none did.
     func failSync(random: SeededRandom?) {
         for number in unsynced.keys.sorted() {
-            guard let history = unsynced[number], let random, random.below(3) > 0 else {
-                stranded[number] = unsynced[number]?.durable ?? []
-                continue
-            }
-            let page = pages[number] ?? []
-            let left = history.survivors(page: page, cuts: cuts)
-            let index = random.below(left.count)
+            guard let history = unsynced[number] else { continue }
+            let left = history.survivors(page: pages[number] ?? [], cuts: cuts)
+            let index = random.map { $0.below(3) == 0 ? 0 : $0.below(left.count) } ?? 0
             if index < left.count - 1 { stranded[number] = left[index] }
         }
         unsynced.removeAll()
+        if let cut = lengths.firstIndex(where: { $0.cuts == cuts }), lengths[0].cuts < cuts { lengths.removeFirst(cut) }
+        syncFailures += 1
     }
 
     /// The cache lets go of clean pages, so that those whose sync failed read as they are on the medium.

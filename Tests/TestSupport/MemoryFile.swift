@@ -7,11 +7,13 @@ final class MemoryFile: DiskFile {
     private let process: MemoryDiskProcess
     private let path: String
     private let content: MemoryContent
+    private var syncFailuresTold: Int
 
     init(process: MemoryDiskProcess, path: String, content: MemoryContent) {
         self.process = process
         self.path = path
         self.content = content
+        syncFailuresTold = content.syncFailures
     }
 
     private var disk: MemoryDisk { process.disk }
@@ -70,7 +72,12 @@ final class MemoryFile: DiskFile {
         try await process.perform(.sync) { () throws(DiskError) in
             if let code = self.disk.faultCode(.sync, self.path) {
                 self.content.failSync(random: self.disk.random)
+                self.syncFailuresTold = self.content.syncFailures
                 throw MemoryDisk.injected(code, .sync, self.path)
+            }
+            if self.syncFailuresTold < self.content.syncFailures {
+                self.syncFailuresTold = self.content.syncFailures
+                throw DiskError(.failed, errno: 5, "sync \(self.path): pages were lost before")
             }
             if !self.disk.strikes(self.disk.faults.lostSyncs) { self.content.sync(upTo: begun) }
         }

@@ -30,12 +30,12 @@ package final class MemoryWorld {
 
     /// The environment of one machine, which the others see as `peer`.
     /// - Parameter disk: the machine's disk; it outlives the environment, as a disk outlives a process.
-    package func environment(_ name: String, as peer: Peer, disk: MemoryDisk) -> Environment {
+    package func environment(_ name: String, as peer: Peer, disk: any Disk) -> Environment {
         Environment(clock: clock, random: random, network: fabric.network(name, as: peer), disk: disk, workers: InlineWorkers())
     }
 
     /// The environment of daemon number `number` with its own disk.
-    package func node(_ number: UInt64, disk: MemoryDisk? = nil) -> Environment {
+    package func node(_ number: UInt64, disk: (any Disk)? = nil) -> Environment {
         environment(
             "node\(number)", as: Peer(role: .node, node: NodeID(rawValue: number), label: "node\(number)"), disk: disk ?? MemoryDisk())
     }

@@ -27,7 +27,7 @@ enum TokenCommand {
         guard let holder else {
             throw DaemonError(.dataDirectory, "\(settings.directories[0].path) does not hold the authority's key; run this on the node that made the cluster")
         }
-        let client = try ClientStack(settings)
+        let client = try ClientStack(Settings(directories: [holder], configuration: settings.configuration), isAdministrative: true)
         let layouts = try await client.services.currentLayouts()
         guard let member = layouts.current.member(holder.node) else { throw DaemonError(.cluster, "node \(holder.node) is not in the layout yet; is its daemon running?") }
         let certificate = try holder.authorityCertificate()

@@ -24,7 +24,7 @@ enum VerifyCommand {
             """, failureExit: 8, run: run)
 
     @LoopActor private static func run(_ arguments: Arguments) async throws(DaemonError) -> Int32 {
-        let client = try ClientStack(try Settings(arguments))
+        let client = try ClientStack(try Settings(arguments), isAdministrative: true)
         let layouts = try await client.services.currentLayouts()
         let display = VerifyDisplay()
         let source = NamespaceCopy(client.services.metadataClient(name: "verify", hasSession: false))

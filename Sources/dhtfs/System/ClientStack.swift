@@ -16,12 +16,15 @@ final class ClientStack: Sendable {
     let services: ClientServices
 
     /// Reads credentials and layout; connects to nobody yet.
-    /// - Parameter log: where warnings go; commands are quiet.
-    init(_ settings: Settings, log: Log = Log(component: "dhtfs", level: .error)) throws(DaemonError) {
+    /// - Parameters:
+    ///   - isAdministrative: act with the rights of this machine's node, which only root can. The leader and the other nodes may be on other machines, where
+    ///     the machine's certificate for mounts says no more than that somebody may use files.
+    ///   - log: where warnings go; commands are quiet.
+    init(_ settings: Settings, isAdministrative: Bool = false, log: Log = Log(component: "dhtfs", level: .error)) throws(DaemonError) {
         let directory = settings.directories[0]
         cluster = directory.cluster
         configuration = settings.configuration
-        let material = try directory.mountMaterial()
+        let material = isAdministrative ? try directory.nodeMaterial() : try directory.mountMaterial()
         let network: SocketNetwork
         do throws(NetworkError) {
             network = try SocketNetwork(cluster: cluster, identity: .member(material), log: log.named("network"))
@@ -33,9 +36,10 @@ final class ClientStack: Sendable {
         }
         let machine = settings.configuration.machine ?? Configuration.machineIdentifier()
         // On a Unix socket root's commands act as administrator; with the machine's certificate over TCP they are a mount.
-        let role: Role = getuid() == 0 ? .administrator : .mount
+        let role: Role = isAdministrative ? .node : getuid() == 0 ? .administrator : .mount
         services = ClientServices(
-            identity: ChannelIdentity(cluster: cluster, node: nil, role: role, machine: machine), environment: Environment.system(network: network),
+            identity: ChannelIdentity(cluster: cluster, node: isAdministrative ? directory.node : nil, role: role, machine: machine),
+            environment: Environment.system(network: network),
             known: newest, ownNode: directory.node, deadline: UInt64(configuration.deadlineSeconds) * Nanoseconds.second, log: log)
     }
 

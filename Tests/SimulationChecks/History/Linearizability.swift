@@ -3,6 +3,8 @@
 ///
 /// Operations with known outcomes are tried before those that may never have happened, and of those with known outcomes the one that
 /// returned first; so a good history is mostly walked straight through, and what may or may not have happened is placed as late as possible.
+/// A configuration is not looked at again where one with the same state, the same known operations and only some of its uncertain ones
+/// in order led nowhere: whatever comes next could as well have been done with more of them left.
 package struct Linearizability<Model: SequentialModel> {
     package typealias Event = Operation<Model.Call, Model.Outcome>
 
@@ -15,8 +17,10 @@ package struct Linearizability<Model: SequentialModel> {
         var state: Model.State
         /// The operation that led here; -1 at the root.
         var entered: Int
-        /// The set of operations in order so far, by Zobrist's method, 128 bits.
+        /// The set of operations in order so far, by Zobrist's method, 128 bits; of the uncertain ones only those without a bit in `used`.
         var hash: (UInt64, UInt64)
+        /// Uncertain operations in order.
+        var used: UInt64
         /// Where this frame's candidates begin in the pool, and the next one to be tried.
         var candidates: Int
         var next: Int
@@ -44,7 +48,10 @@ package struct Linearizability<Model: SequentialModel> {
     private var remaining = 0
     private var frames: [Frame] = []
     private var pool: [Int] = []
-    private var seen: Set<Configuration> = []
+    /// For each configuration, the sets of uncertain operations with which it was seen; none contains another.
+    private var seen: [Configuration: [UInt64]] = [:]
+    /// The bit of an uncertain operation: the first 64 have one.
+    private var bits: [Int: UInt64] = [:]
     /// Nothing is remembered before the first dead end: a good history needs no memory.
     private var remembers = false
     private var explored = 0
@@ -62,6 +69,7 @@ package struct Linearizability<Model: SequentialModel> {
         calls = events.map(\.called.order)
         returns = events.map { $0.returned?.order ?? .max }
         remaining = events.count { $0.outcome != nil }
+        for (number, event) in events.indices.filter({ events[$0].outcome == nil }).prefix(64).enumerated() { bits[event] = 1 << UInt64(number) }
         after = (1...events.count + 1).map { $0 }
         before = (-1..<events.count).map { $0 }
         after[head] = events.isEmpty ? head : 0
@@ -74,19 +82,25 @@ package struct Linearizability<Model: SequentialModel> {
 
     private mutating func run() -> Verdict {
         guard remaining > 0 else { return .linearizable }
-        push(model.initial, entered: -1, hash: (0, 0))
+        push(model.initial, entered: -1, hash: (0, 0), used: 0)
         while let top = frames.indices.last {
             if frames[top].nextSuccessor < frames[top].successors.count {
                 let state = frames[top].successors[frames[top].nextSuccessor]
                 frames[top].nextSuccessor += 1
                 let chosen = frames[top].chosen
-                let hash = (frames[top].hash.0 ^ Self.mix(UInt64(chosen) &* 2 &+ 1), frames[top].hash.1 ^ Self.mix(UInt64(chosen) &* 2 &+ 2))
-                if remembers, !seen.insert(Configuration(first: hash.0, second: hash.1, state: state)).inserted { continue }
+                var hash = frames[top].hash
+                var used = frames[top].used
+                if events[chosen].outcome == nil, let bit = bits[chosen] {
+                    used |= bit
+                } else {
+                    hash = (hash.0 ^ Self.mix(UInt64(chosen) &* 2 &+ 1), hash.1 ^ Self.mix(UInt64(chosen) &* 2 &+ 2))
+                }
+                if remembers, !isNew(Configuration(first: hash.0, second: hash.1, state: state), used) { continue }
                 explored += 1
                 guard explored <= bound else { return .unknown }
                 unlink(chosen)
                 guard remaining > 0 else { return .linearizable }
-                push(state, entered: chosen, hash: hash)
+                push(state, entered: chosen, hash: hash, used: used)
             } else if frames[top].next < pool.count {
                 let candidate = pool[frames[top].next]
                 frames[top].next += 1
@@ -107,7 +121,19 @@ package struct Linearizability<Model: SequentialModel> {
         return .violation(explanation())
     }
 
-    private mutating func push(_ state: Model.State, entered: Int, hash: (UInt64, UInt64)) {
+    private mutating func isNew(_ configuration: Configuration, _ used: UInt64) -> Bool {
+        guard var known = seen[configuration] else {
+            seen[configuration] = [used]
+            return true
+        }
+        guard !known.contains(where: { $0 & ~used == 0 }) else { return false }
+        known.removeAll { used & ~$0 == 0 }
+        known.append(used)
+        seen[configuration] = known
+        return true
+    }
+
+    private mutating func push(_ state: Model.State, entered: Int, hash: (UInt64, UInt64), used: UInt64) {
         let start = pool.count
         var minimum = UInt64.max
         var event = after[head]
@@ -126,7 +152,7 @@ package struct Linearizability<Model: SequentialModel> {
             }
             pool[hole] = value
         }
-        frames.append(Frame(state: state, entered: entered, hash: hash, candidates: start, next: start))
+        frames.append(Frame(state: state, entered: entered, hash: hash, used: used, candidates: start, next: start))
         let placed = events.count - remaining
         guard placed > best.placed else { return }
         best = (placed, frames.suffix(Self.shownOperations).map(\.entered).filter { $0 >= 0 }, Array(pool[start...]), state)

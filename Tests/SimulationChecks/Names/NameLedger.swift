@@ -39,8 +39,22 @@ package final class NameLedger: Ledger {
         report.operations = history.operations.count
         report.open = history.operations.count { $0.outcome == nil }
         report.failed = history.operations.count { if case .failed = $0.outcome { true } else { false } }
-        report.add(Linearizability.check(NameModel(root: root.rawValue), operations, bound: bound), .names, area)
+        let model = NameModel(root: root.rawValue, kinds: kinds)
+        report.add(Linearizability.check(model, operations, bound: bound), .names, area)
         return report
+    }
+
+    /// Of all inodes that anybody was shown.
+    private var kinds: [UInt64: FileKind] {
+        var kinds: [UInt64: FileKind] = [:]
+        for operation in history.operations {
+            switch operation.outcome {
+            case .entry(let entry): kinds[entry.inode] = entry.kind
+            case .listing(let names): for name in names { kinds[name.inode] = name.kind }
+            default: continue
+            }
+        }
+        return kinds
     }
 }
 

@@ -1,14 +1,20 @@
 import Glibc
-import Namespace
+package import Namespace
 
 /// The calls on names of one directory and all below it; errors as the product has them, in the order in which it checks.
 ///
-/// What was removed is forgotten: a call on it fails with ESTALE, or with ENOENT or the attributes of an inode without links while somebody has
-/// it open. An error is accepted where any of the conditions holds that call for it and are checked in one step.
+/// What was removed is forgotten but for its kind: a call on it fails with ESTALE, or as on an inode without links while somebody has it open.
+/// An error is accepted where any of the conditions holds that call for it and are checked in one step.
 package struct NameModel: SequentialModel {
     package let initial: NameState
 
-    package init(root: UInt64) { initial = NameState(root: root) }
+    /// Kinds of inodes, to know what those were that are gone.
+    private let kinds: [UInt64: FileKind]
+
+    package init(root: UInt64, kinds: [UInt64: FileKind] = [:]) {
+        initial = NameState(root: root)
+        self.kinds = kinds
+    }
 
     package func next(_ state: NameState, _ call: NameCall, _ outcome: NameOutcome?) -> [NameState] {
         guard let outcome else {
@@ -64,7 +70,10 @@ package struct NameModel: SequentialModel {
             after.add(symbol, kind, parent: parent, name: name, target: target)
             return ([], after)
         case .link(let inode, let parent, let name):
-            guard let node = state.node(inode) else { return ([ESTALE, ENOENT] + (directoryErrors(state, parent) ?? []) + existing(state, parent, name), state) }
+            guard let node = state.node(inode) else {
+                let open = kinds[inode] == .directory ? [EPERM] : [ENOENT] + (directoryErrors(state, parent) ?? []) + existing(state, parent, name)
+                return ([ESTALE] + open, state)
+            }
             if node.kind == .directory { return ([EPERM], state) }
             if let errors = directoryErrors(state, parent) { return (errors, state) }
             if state.inode(parent, name) != nil { return ([EEXIST], state) }
@@ -90,7 +99,7 @@ package struct NameModel: SequentialModel {
         case .attributes(let inode):
             return (state.node(inode) == nil ? [ESTALE] : [], state)
         case .target(let inode):
-            guard let node = state.node(inode) else { return ([ESTALE], state) }
+            guard let node = state.node(inode) else { return (kinds[inode] == .symlink ? [ESTALE] : [ESTALE, EINVAL], state) }
             return (node.kind == .symlink ? [] : [EINVAL], state)
         }
     }
@@ -139,16 +148,15 @@ package struct NameModel: SequentialModel {
 
     /// nil: it is a directory that is there.
     private func directoryErrors(_ state: NameState, _ inode: UInt64) -> [Int32]? {
-        guard let node = state.node(inode) else { return [ESTALE, ENOENT] }
+        guard let node = state.node(inode) else { return [ESTALE, kinds[inode] == .directory ? ENOENT : ENOTDIR] }
         return node.kind == .directory ? nil : [ENOTDIR]
     }
 
-    /// A removed inode that is open somewhere still shows itself, without links; a removed directory as empty. That it was a file, where it
-    /// is called a directory, is not known any more.
+    /// A removed inode that is open somewhere still shows itself, without links; a removed directory as empty.
     private func allowsSuccess(_ state: NameState, _ call: NameCall, _ outcome: NameOutcome) -> Bool {
         switch (call, outcome) {
         case (.attributes(let inode), .entry(let entry)): state.node(inode) == nil && entry.inode == inode && entry.links == 0
-        case (.list(let inode), .listing(let names)): state.node(inode) == nil && names.isEmpty
+        case (.list(let inode), .listing(let names)): state.node(inode) == nil && kinds[inode] == .directory && names.isEmpty
         case (.target(let inode), .target): state.node(inode) == nil
         default: false
         }

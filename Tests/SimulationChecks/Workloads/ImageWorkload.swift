@@ -21,6 +21,8 @@ package final class ImageWorkload: Workload {
     private let ledger: ImageLedger
     private var open: [Open] = []
     private var count = 0
+    /// What was read last: it is read again from time to time, with what was written in between.
+    private var last: (inode: InodeID, offset: UInt64, count: Int)?
 
     package init(_ context: WorkloadContext) {
         self.context = context
@@ -93,7 +95,10 @@ package final class ImageWorkload: Workload {
                 _ = try await files.write(file.inode, handle: file.handle, offset: offset, Slice(copying: bytes))
             }
         case 5...7:
-            await ledger.read(file.inode, file.handle, offset: offset, count: min(room, length), files, context.client, isOwner: true)
+            var (offset, count) = (offset, min(room, length))
+            if let last, last.inode == file.inode, context.once(in: 2) { (offset, count) = (last.offset, last.count) }
+            last = (file.inode, offset, count)
+            await ledger.read(file.inode, file.handle, offset: offset, count: count, files, context.client, isOwner: true)
         case 8:
             await change(file, image, .truncate(offset)) { () async throws(Errno) in
                 _ = try await files.setAttributes(file.inode, AttributeChange(), size: offset, handle: file.handle)

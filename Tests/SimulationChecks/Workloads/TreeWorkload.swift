@@ -14,6 +14,8 @@ package final class TreeWorkload: Workload {
     private var directories: [InodeID]
     private let fileNames: [String]
     private let directoryNames = ["d0", "d1"]
+    /// A file that stays open for a while.
+    private var held: OpenedFile?
 
     package init(_ context: WorkloadContext) {
         self.context = context
@@ -25,7 +27,10 @@ package final class TreeWorkload: Workload {
         directories = [context.area]
     }
 
-    package func run(until deadline: UInt64) async { await context.loop(until: deadline, step) }
+    package func run(until deadline: UInt64) async {
+        await context.loop(until: deadline, step)
+        if let held { await content.close(held) }
+    }
 
     private var parent: InodeID { context.once(in: 2) ? context.area : context.pick(directories) ?? context.area }
     private var name: String { context.pick(fileNames) ?? "f" }
@@ -53,18 +58,28 @@ package final class TreeWorkload: Workload {
         }
     }
 
-    /// Opens a file, does a few things with it, closes it.
+    /// Opens a file, does a few things with it, closes it or keeps it open for the next time.
     private func use() async {
+        let kept = held
+        held = nil
+        var opened = kept
+        if opened == nil { opened = await open() }
+        guard let opened else { return }
+        await change(opened)
+        if context.once(in: 2) { held = opened } else { await content.close(opened) }
+    }
+
+    private func open() async -> OpenedFile? {
         let flags = O_RDWR | (context.once(in: 8) ? O_DSYNC : 0)
-        let file: OpenedFile
         if context.once(in: 3) {
-            guard let made = await names.create(parent, name, isExclusive: context.once(in: 3), flags: flags) else { return }
-            file = content.adopt(made.0.inode, made.handle, flags: flags)
-        } else {
-            guard let found = await names.lookup(parent, name), found.kind == .file, let open = await content.open(found.inode, flags: flags)
-            else { return }
-            file = open
+            guard let made = await names.create(parent, name, isExclusive: context.once(in: 3), flags: flags) else { return nil }
+            return content.adopt(made.0.inode, made.handle, flags: flags)
         }
+        guard let found = await names.lookup(parent, name), found.kind == .file else { return nil }
+        return await content.open(found.inode, flags: flags)
+    }
+
+    private func change(_ file: OpenedFile) async {
         // Sizes on both sides of the inline limit.
         let span: UInt32 = context.once(in: 3) ? 600 : 60
         for _ in 0...context.random.below(4) {
@@ -79,6 +94,5 @@ package final class TreeWorkload: Workload {
             if context.once(in: 5) { await content.sync(file) }
             if context.once(in: 3) { await context.think() }
         }
-        await content.close(file)
     }
 }

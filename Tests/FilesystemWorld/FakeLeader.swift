@@ -1,55 +1,55 @@
 import Bytes
-import Metadata
-import Model
-import Namespace
-import OrderedStore
-import Runtime
-import TestSupport
+package import Metadata
+package import Model
+package import Namespace
+package import OrderedStore
+package import Runtime
+package import TestSupport
 
 /// The metadata service in one process: the real namespace over rows in memory, and leases with recalls.
 @LoopActor
-final class FakeLeader {
-    enum Mode { case shared, exclusive }
+package final class FakeLeader {
+    package enum Mode { case shared, exclusive }
 
-    let namespace: Namespace
-    let store = MemoryStore()
-    let clock: VirtualClock
-    let random: SeededRandom
+    package let namespace: Namespace
+    package let store = MemoryStore()
+    package let clock: VirtualClock
+    package let random: SeededRandom
     private var index: UInt64 = 0
     private var leases: [InodeID: [ObjectIdentifier: Mode]] = [:]
     private var openBy: [InodeID: Set<ObjectIdentifier>] = [:]
     private var clients: [ObjectIdentifier: FakeMetadata] = [:]
     /// Tests turn leases off to see what works without.
-    var grantsLeases = true
+    package var grantsLeases = true
     /// Commands carried out, for tests that count round trips.
-    private(set) var commands: [Command] = []
-    private(set) var queries: [Query] = []
+    package private(set) var commands: [Command] = []
+    package private(set) var queries: [Query] = []
     /// Whether requests take random turns of the loop.
-    var isJittery = false
+    package var isJittery = false
 
-    init(clock: VirtualClock, random: SeededRandom) throws {
+    package init(clock: VirtualClock, random: SeededRandom) throws {
         namespace = try Namespace(store: store)
         self.clock = clock
         self.random = random
     }
 
-    func join(_ client: FakeMetadata) { clients[ObjectIdentifier(client)] = client }
+    package func join(_ client: FakeMetadata) { clients[ObjectIdentifier(client)] = client }
 
-    func jitter() async {
+    package func jitter() async {
         guard isJittery else { return }
         for _ in 0..<random.below(4) { await Task.yield() }
     }
 
-    func holds(_ inode: InodeID, _ client: FakeMetadata) -> Mode? { leases[inode]?[ObjectIdentifier(client)] }
+    package func holds(_ inode: InodeID, _ client: FakeMetadata) -> Mode? { leases[inode]?[ObjectIdentifier(client)] }
 
-    func resetCounts() {
+    package func resetCounts() {
         commands = []
         queries = []
     }
 
     // MARK: Requests
 
-    func query(_ query: Query, by client: FakeMetadata) async -> QueryReply {
+    package func query(_ query: Query, by client: FakeMetadata) async -> QueryReply {
         await jitter()
         queries.append(query)
         while true {
@@ -72,7 +72,7 @@ final class FakeLeader {
         return true
     }
 
-    func perform(_ command: Command, by client: FakeMetadata) async -> Outcome {
+    package func perform(_ command: Command, by client: FakeMetadata) async -> Outcome {
         await jitter()
         while await recallOne(of: changed(command), keepShared: false, conflicting: { _ in true }, except: client) {}
         commands.append(command)
@@ -90,7 +90,7 @@ final class FakeLeader {
         return outcome
     }
 
-    func acquireExclusive(_ inode: InodeID, by client: FakeMetadata) async -> Attributes? {
+    package func acquireExclusive(_ inode: InodeID, by client: FakeMetadata) async -> Attributes? {
         await jitter()
         while await recallOne(of: [inode], keepShared: false, conflicting: { _ in true }, except: client) {}
         leases[inode] = [ObjectIdentifier(client): .exclusive]
@@ -98,7 +98,7 @@ final class FakeLeader {
         return attributes
     }
 
-    func release(_ inodes: [InodeID], by client: FakeMetadata) {
+    package func release(_ inodes: [InodeID], by client: FakeMetadata) {
         for inode in inodes {
             leases[inode]?[ObjectIdentifier(client)] = nil
             guard openBy[inode]?.remove(ObjectIdentifier(client)) != nil, openBy[inode]?.isEmpty == true else { continue }
@@ -108,12 +108,12 @@ final class FakeLeader {
     }
 
     /// The session is over: leases and opens are gone.
-    func expel(_ client: FakeMetadata) {
+    package func expel(_ client: FakeMetadata) {
         for inode in Array(leases.keys) { leases[inode]?[ObjectIdentifier(client)] = nil }
         release(Array(openBy.keys), by: client)
     }
 
-    func answer(_ query: Query) -> Answer { (try? namespace.answer(query)) ?? .failed(.invalid) }
+    package func answer(_ query: Query) -> Answer { (try? namespace.answer(query)) ?? .failed(.invalid) }
 
     private func apply(_ command: Command) -> Outcome {
         index += 1

@@ -1,29 +1,29 @@
-import Blocks
-import Bytes
-import Digest
-import Runtime
-import TestSupport
+package import Blocks
+package import Bytes
+package import Digest
+package import Runtime
+package import TestSupport
 
 /// Blocks in this process, with faults to order.
 @LoopActor
-final class MemoryBlocks: BlockClient {
-    private(set) var stored: [BlockKey: Slice] = [:]
-    private(set) var puts = 0
-    private(set) var gets = 0
-    private(set) var bytesGot = 0
+package final class MemoryBlocks: BlockClient {
+    package private(set) var stored: [BlockKey: Slice] = [:]
+    package private(set) var puts = 0
+    package private(set) var gets = 0
+    package private(set) var bytesGot = 0
     /// While set, every put fails with it.
-    var putFailure: BlocksError.Code?
-    var getFailure: BlocksError.Code?
+    package var putFailure: BlocksError.Code?
+    package var getFailure: BlocksError.Code?
     /// Puts wait here while set.
-    var gate: Gate?
+    package var gate: Gate?
     private let random: SeededRandom
-    var isJittery = false
-    private(set) var putsAtOnceMax = 0
+    package var isJittery = false
+    package private(set) var putsAtOnceMax = 0
     private var putsAtOnce = 0
 
-    init(random: SeededRandom) { self.random = random }
+    package init(random: SeededRandom) { self.random = random }
 
-    func put(_ content: Slice) async throws(BlocksError) -> BlockKey {
+    package func put(_ content: Slice) async throws(BlocksError) -> BlockKey {
         putsAtOnce += 1
         putsAtOnceMax = max(putsAtOnceMax, putsAtOnce)
         defer { putsAtOnce -= 1 }
@@ -37,7 +37,7 @@ final class MemoryBlocks: BlockClient {
         return key
     }
 
-    func get(_ key: BlockKey, length: Int, offset: Int, count: Int) async throws(BlocksError) -> Slice {
+    package func get(_ key: BlockKey, length: Int, offset: Int, count: Int) async throws(BlocksError) -> Slice {
         if isJittery { for _ in 0..<random.below(6) { await Task.yield() } }
         if let getFailure { throw BlocksError(getFailure, "ordered by the test") }
         gets += 1
@@ -47,24 +47,26 @@ final class MemoryBlocks: BlockClient {
         return part
     }
 
-    func remove(_ key: BlockKey) { stored[key] = nil }
-    func removeAll() { stored = [:] }
+    package func remove(_ key: BlockKey) { stored[key] = nil }
+    package func removeAll() { stored = [:] }
 }
 
 /// Holds up whoever comes until it is opened.
 @LoopActor
-final class Gate {
+package final class Gate {
     private var isOpen = false
     private var waiters: [UnsafeContinuation<Void, Never>] = []
 
-    func pass() async {
+    package init() {}
+
+    package func pass() async {
         if isOpen { return }
         await withUnsafeContinuation { waiters.append($0) }
     }
 
-    var waiting: Int { waiters.count }
+    package var waiting: Int { waiters.count }
 
-    func open() {
+    package func open() {
         isOpen = true
         for waiter in waiters { waiter.resume() }
         waiters = []

@@ -1,0 +1,55 @@
+package import Metadata
+package import Model
+package import Namespace
+package import Runtime
+
+/// A session with the leader in this process.
+@LoopActor
+package final class FakeMetadata: MetadataClient {
+    package let leader: FakeLeader
+    package var onRecall: (@LoopActor (Recall) async -> RecallAnswer)?
+    package var onSessionLost: (@LoopActor () -> Void)?
+    /// While set, every request fails with it.
+    package var failure: MetadataError?
+    /// What the next updates get instead of being carried out.
+    package var refusals: [Outcome] = []
+    /// Updates as they were sent.
+    package private(set) var updates: [Command] = []
+
+    package init(_ leader: FakeLeader) {
+        self.leader = leader
+        leader.join(self)
+    }
+
+    package func query(_ query: Query) async throws(MetadataError) -> QueryReply {
+        if let failure { throw failure }
+        return await leader.query(query, by: self)
+    }
+
+    package func perform(_ command: Command) async throws(MetadataError) -> Outcome {
+        if let failure { throw failure }
+        if case .update = command {
+            updates.append(command)
+            if !refusals.isEmpty { return refusals.removeFirst() }
+        }
+        return await leader.perform(command, by: self)
+    }
+
+    package func acquireExclusive(_ inode: InodeID) async throws(MetadataError) -> Attributes {
+        if let failure { throw failure }
+        guard let attributes = await leader.acquireExclusive(inode, by: self) else { throw MetadataError(.unavailable, "no inode") }
+        return attributes
+    }
+
+    package func holdsExclusive(_ inode: InodeID) -> Bool { failure == nil && leader.holds(inode, self) == .exclusive }
+    package func holdsLease(_ inode: InodeID) -> Bool { failure == nil && leader.holds(inode, self) != nil }
+    package func release(_ inodes: [InodeID]) { leader.release(inodes, by: self) }
+    package var leaseRemaining: UInt64 { 10 * Nanoseconds.second }
+    package func close() async {}
+
+    /// The session ends, and a new one begins.
+    package func loseSession() {
+        leader.expel(self)
+        onSessionLost?()
+    }
+}
