@@ -53,10 +53,10 @@ require_fuse() {
     [ -e /dev/fuse ] || die "there is no /dev/fuse: load the kernel's fuse module, or give the container the device"
 }
 
-# Builds the release executable, with further flags for `swift build` if there are any; prints its path.
+# Builds the release executable; prints its path.
 build_release() {
     say "building (the first time takes a few minutes)"
-    swift build -c release --product dhtfs "$@" 1>&2 || die "the build failed"
-    swift build -c release --product lossydisk "$@" 1>&2 || die "the build failed"
-    printf '%s/dhtfs\n' "$(swift build -c release --product dhtfs "$@" --show-bin-path)"
+    swift build -c release --product dhtfs 1>&2 || die "the build failed"
+    swift build -c release --product lossydisk 1>&2 || die "the build failed"
+    printf '%s\n' "$root/.build/release/dhtfs"
 }
