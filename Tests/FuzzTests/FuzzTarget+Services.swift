@@ -262,4 +262,5 @@ private final class OneStore: StateStoreProvider {
     func adopt(_ store: any OrderedStore) async throws(StoreError) {
         if let store = store as? MemoryStore { current = store }
     }
+    func removeUnused() async {}
 }
