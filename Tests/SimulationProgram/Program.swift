@@ -1,6 +1,7 @@
 import Glibc
 import Model
 import Simulation
+import SimulationChecks
 
 /// Runs seeds, in processes beside each other, and tells what came of them.
 struct Program {
