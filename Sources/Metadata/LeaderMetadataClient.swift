@@ -47,6 +47,8 @@ package final class LeaderMetadataClient: MetadataClient {
     package var nodes: [NodeID]
     package var onRecall: (@LoopActor (Recall) async -> RecallAnswer)?
     package var onSessionLost: (@LoopActor () -> Void)?
+    /// Called when none of `nodes` leads to a leader: there may be others meanwhile. Returns when `nodes` is as up to date as it can be.
+    package var onNoLeader: (@LoopActor () async -> Void)?
 
     // The session
     var session = LeaseTable.nobody

@@ -57,6 +57,7 @@ class Run:
         self.workers = []
         self.problems = []
         self.acknowledged = {}
+        self.owed = None
         self.verified = {"before": None, "after": None, "repaired": 0}
 
     def say(self, text):
@@ -113,7 +114,9 @@ class Run:
         return max(back.values())
 
     def torment(self):
-        names = self.options.faults or [fault.name for fault in self.nemesis.faults.values() if fault.is_main or not self.options.short]
+        names = self.options.faults or [
+            fault.name for fault in self.nemesis.faults.values() if fault.is_main or not self.options.short and not fault.is_canary
+        ]
         order = random.Random(self.options.seed + 1)
         end = time.monotonic() + self.options.minutes * 60
         bag = []
@@ -131,6 +134,8 @@ class Run:
             self.say(f"fault {len(self.nemesis.history) + 1}: {name} ({self.nemesis.faults[name].summary})")
             self.nemesis.run(name, self.wait_for_service)
             self.check_workers()
+            if self.machines.crashes:
+                return
             time.sleep(order.uniform(0, 1 if self.options.short else 4))
 
     def check_workers(self):
@@ -155,7 +160,8 @@ class Run:
         self.stop_workers()
         for mount in self.machines.mounts:
             self.machines.unmount(mount)
-        self.machines.wait_until_whole()
+        self.owed = self.machines.wait_until_whole(60 if self.options.short else 240)
+        self.say(f"{self.owed} copies are owed still")
         self.verify()
         for mount in self.machines.mounts:
             self.machines.mount(mount)
@@ -168,8 +174,6 @@ class Run:
                 for line in open(f"{self.records}/{name}"):
                     at, kind, what = line.rstrip("\n").split(" ", 2)
                     self.problem(kind, f"during the run, at {float(at) - self.started:.1f}: {what}")
-        for crash in self.machines.crashes:
-            self.problem("crash", f"{crash['process']} ended by itself with {crash['code']}")
         if self.nemesis.kills and not self.nemesis.in_flight:
             self.problem("proves-nothing", "nothing was under way at any kill")
         for operation in measure.hung(self.records, operations(self.records), self.nemesis.waits):
@@ -179,7 +183,8 @@ class Run:
         code, found = self.machines.verify("--deep")
         self.verified["before"] = len(found["findings"])
         damaged = any(self.nemesis.faults[entry["fault"]].damages for entry in self.nemesis.history)
-        if code == 4 and damaged:
+        # Owed copies are known to the daemons: verify only makes them sooner.
+        if code == 4 and (damaged or self.owed):
             self.say(f"verify --deep: {len(found['findings'])} problems, such as {found['findings'][0]}")
             _, repaired = self.machines.verify("--deep", "--repair")
             self.verified["repaired"] = repaired.get("repaired", 0)
@@ -244,7 +249,7 @@ class Run:
             "duplicates": kinds.get("duplicate", 0), "hung_over_30_s": kinds.get("hung", 0), "crashes": kinds.get("crash", 0),
             "other_problems": sum(count for kind, count in kinds.items() if kind in ("other", "verify", "proves-nothing", "run")),
             "latency_ms_p50_p99_max": {"quiet": measure.percentiles(quiet), "fault": measure.percentiles(disturbed)},
-            "leader_changes": max(0, leaders - 1), "repaired_during": self.nemesis.repaired if self.nemesis else 0,
+            "leader_changes": max(0, leaders - 1), "copies_owed_at_end": self.owed, "repaired_during": self.nemesis.repaired if self.nemesis else 0,
             "verify_findings_before_repair": self.verified["before"], "verify_repaired": self.verified["repaired"],
             "verify_findings_after": self.verified["after"],
             "daemon": self.observer.memory("node") if self.observer else {}, "mount": self.observer.memory("mount") if self.observer else {},
@@ -278,6 +283,8 @@ class Run:
         finally:
             signal.signal(signal.SIGINT, signal.SIG_IGN)
             signal.signal(signal.SIGTERM, signal.SIG_IGN)
+            for crash in self.machines.crashes if self.machines else []:
+                self.problem("crash", f"{crash['process']} ended by itself with {crash['code']}")
             line = json.dumps(self.summary())
             self.clean_up()
         if self.problems:

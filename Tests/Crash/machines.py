@@ -106,8 +106,9 @@ class Machines:
             self.start(node)
             self.wait(lambda: self.is_member(node), f"node {node} to be a voter", 60)
 
-    def is_member(self, count):
-        status = self.status(1)
+    def is_member(self, count, node=1):
+        """Whether there are so many voters, as a node knows it, or any."""
+        status = self.status(node)
         return bool(status) and any(node.get("role") == "leader" and len(node["voters"]) == count for node in status["nodes"])
 
     def start(self, node):
@@ -215,22 +216,26 @@ class Machines:
             time.sleep(0.1)
 
     def wait_until_up(self, limit=120):
-        """All nodes up, and a leader."""
+        """All nodes up and part of the metadata group, and a leader."""
 
         def up():
             status = self.status()
-            return bool(status) and status["healthy"]
+            return bool(status) and status["healthy"] and all(node.get("role") in ("leader", "follower") for node in status["nodes"])
 
         self.wait(up, "all nodes to be up", limit)
 
+    def copies_owed(self):
+        status = self.status()
+        return sum(node.get("resync_length", 0) for node in status["nodes"]) if status else None
+
     def wait_until_whole(self, limit=240):
-        """All nodes up, a leader, and no node owes another a copy. What is owed is tried again after a minute at first."""
-
-        def whole():
-            status = self.status()
-            return bool(status) and status["healthy"] and all(node.get("resync_length") == 0 for node in status["nodes"])
-
-        self.wait(whole, "all nodes up and no copies owed", limit)
+        """Waits until all nodes are up. Also until no node owes another a copy, but not for longer than the limit: what failed several times is tried
+        again after many minutes only. Returns the copies that are still owed."""
+        self.wait_until_up()
+        end = time.monotonic() + limit
+        while (owed := self.copies_owed()) != 0 and time.monotonic() < end:
+            time.sleep(1)
+        return owed
 
     def close(self):
         for kind, number, process in self.processes():

@@ -1,8 +1,11 @@
 """The faults. Each is injected, held, and healed; then service must come back."""
 
+import os
 import random
 import shutil
 import signal
+import subprocess
+import sys
 import time
 
 from machines import ClusterError
@@ -12,8 +15,27 @@ from recorder import under_way
 FREEZE = 22
 
 
+# Writes more than what is left in segments that have their room already.
+FILLER = """
+import errno, os, sys
+result = "success"
+try:
+    with open(sys.argv[1], "wb", buffering=0) as file:
+        for _ in range(100):
+            file.write(os.urandom(1 << 20))
+        os.fsync(file.fileno())
+except OSError as error:
+    result = errno.errorcode.get(error.errno, str(error))
+try:
+    os.unlink(sys.argv[1])
+except OSError:
+    pass
+print(result)
+"""
+
+
 class Fault:
-    def __init__(self, name, inject, summary, is_main, damages=False):
+    def __init__(self, name, inject, summary, is_main, damages=False, is_canary=False):
         self.name = name
         self.inject = inject
         self.summary = summary
@@ -21,6 +43,8 @@ class Fault:
         self.is_main = is_main
         # Copies may be gone afterwards: verify --repair is run before the next fault, as an administrator would.
         self.damages = damages
+        # Proves that a run can fail; only if it is asked for by name.
+        self.is_canary = is_canary
 
 
 class Nemesis:
@@ -62,8 +86,13 @@ class Nemesis:
             Fault("power-node", self.power_node, "power loss of one machine with its mount", True, damages=True),
             Fault("power-all", self.power_all, "power loss of all machines at once", True, damages=True),
             Fault("fail-sync", self.fail_sync, "fsync fails on one machine, and what it should have written is gone", True, damages=True),
+            Fault("lie", self.lie, "a disk that syncs nothing and says it did, until its machine loses power", False, damages=True),
+            Fault("lie-all", self.lie_all, "all disks do so: data must be lost, and this program must say so", False, is_canary=True),
             Fault("wipe-blocks", self.wipe_blocks, "the block store of one machine is gone", True, damages=True),
             Fault("wipe-node", self.wipe_node, "all that a machine had is gone but its identity", False, damages=True),
+            Fault("damage-log", self.damage_log, "metadata log of one machine cut, removed, or with flipped bits", False),
+            Fault("cut-segment", self.cut_segment, "a file of one machine's block store cut off somewhere", False, damages=True),
+            Fault("fail-read", self.fail_read, "reading fails on one machine", False, damages=True),
             Fault("rot", self.rot, "flipped bits in the blocks of one machine", True, damages=True),
         ]
 
@@ -79,13 +108,13 @@ class Nemesis:
         self.say(f"  {detail}; healed after {healed - start:.1f} s, service back {back - healed:.1f} s later")
         entry = {"fault": name, "detail": detail, "start": start, "healed": healed, "back": back}
         self.history.append(entry)
+        self.machines.wait_until_up()
         if fault.damages:
             self.repair(entry)
         return entry
 
     def repair(self, entry):
-        self.machines.wait_until_up()
-        flags = ["--repair", "--deep"] if entry["fault"] in ("rot", "power-all", "power-node") else ["--repair"]
+        flags = ["--repair", "--deep"] if entry["fault"] in ("rot", "power-all", "power-node", "cut-segment", "fail-read", "lie") else ["--repair"]
         code, report = self.machines.verify(*flags)
         # Writes go on meanwhile; what this did not get is found at the end.
         if code not in (0, 1):
@@ -294,26 +323,36 @@ class Nemesis:
         return f"the disk of machine {node} was slow by {delay} ms"
 
     def fill(self, nodes):
+        """Takes away the room on disks, and writes what cannot fit. Returns how writing ended."""
         self.count_in_flight()
+        before = self.refused(nodes)
         for node in nodes:
             disk = self.machines.disks[node]
             disk.tell("capacity", disk.stats()["used"] + self.random.randint(0, 8 << 20))
+        path = f"{self.machines.point(self.random.choice(self.machines.mounts))}/filler"
+        filler = subprocess.Popen([sys.executable, "-c", FILLER, path], stdout=subprocess.PIPE, text=True, start_new_session=True)
         self.hold()
-        refused = sum(self.machines.disks[node].stats()["refused_for_space"] for node in nodes)
         for node in nodes:
             self.machines.disks[node].tell("capacity", self.machines.disks[node].capacity)
-        return refused
+        try:
+            ending = filler.communicate(timeout=120)[0].strip()
+        except subprocess.TimeoutExpired:
+            filler.kill()
+            raise ClusterError("a writer on a full disk got neither room nor an error in 120 s") from None
+        return f"{self.refused(nodes) - before} times no room; a writer ended with {ending}"
+
+    def refused(self, nodes):
+        return sum(self.machines.disks[node].stats()["refused_for_space"] for node in nodes)
 
     def full_disk(self):
         node = self.node()
-        self.fill([node])
-        return f"the disk of machine {node} was full"
+        return f"the disk of machine {node} was full: {self.fill([node])}"
 
     def full_all(self):
         start = time.monotonic()
-        self.fill(self.machines.nodes)
+        ending = self.fill(self.machines.nodes)
         self.may_wait(start)
-        return "all disks were full"
+        return f"all disks were full: {ending}"
 
     def power_node(self):
         node = self.node()
@@ -350,6 +389,29 @@ class Nemesis:
         self.start([node])
         return f"syncs failed on machine {node} ({disk.stats()['failed_syncs']} so far)"
 
+    def lie(self):
+        # Not the leader, since a log that has gone back is noticed by a leader that heard of more only.
+        node = self.node(but=[self.leader()])
+        self.machines.disks[node].tell("lie", "on")
+        self.hold()
+        mounts = [number for number in self.machines.mounts if number == node]
+        self.kill([node], mounts)
+        self.machines.disks[node].drop()
+        self.machines.disks[node].tell("lie", "off")
+        self.start([node], mounts)
+        return f"the disk of machine {node} lied, and lost power"
+
+    def lie_all(self):
+        for node in self.machines.nodes:
+            self.machines.disks[node].tell("lie", "on")
+        self.hold()
+        self.kill(self.machines.nodes, self.machines.mounts)
+        for node in self.machines.nodes:
+            self.machines.disks[node].drop()
+            self.machines.disks[node].tell("lie", "off")
+        self.start(self.machines.nodes, self.machines.mounts)
+        return "all disks lied, and lost power"
+
     def wipe(self, node, names):
         self.kill([node])
         for name in names:
@@ -365,6 +427,46 @@ class Nemesis:
         node = self.node()
         self.wipe(node, ["blocks", "raft", "meta", "resync"])
         return f"wiped node {node}"
+
+    def damage_log(self):
+        # Not the leader, since an older log is noticed by a leader that heard of more only.
+        leader = self.leader()
+        node = self.node(but=[leader])
+        self.kill([node])
+        log = f"{self.machines.data(node)}/raft"
+        how = self.random.choice(["removed", "rotten", "cut"])
+        if how == "removed":
+            shutil.rmtree(log)
+        elif how == "rotten":
+            self.machines.disks[node].rot(self.random.getrandbits(63), 20, "data/raft/")
+        else:
+            path = f"{log}/{max(os.listdir(log))}"
+            os.truncate(path, self.random.randint(0, os.path.getsize(path)))
+        self.start([node])
+        self.hold()
+        # Whatever it needs to be a voter again.
+        self.machines.wait(lambda: self.machines.is_member(3, None), "three voters after a log was damaged", 120)
+        return f"the log of node {node} was {how}"
+
+    def cut_segment(self):
+        node = self.node()
+        self.kill([node])
+        folder = f"{self.machines.data(node)}/blocks/segments"
+        path = f"{folder}/{self.random.choice(sorted(os.listdir(folder)))}"
+        size = self.random.randint(0, os.path.getsize(path))
+        os.truncate(path, size)
+        self.start([node])
+        return f"{os.path.basename(path)} of node {node} was cut to {size} bytes"
+
+    def fail_read(self):
+        node = self.node()
+        self.machines.excuse(("node", node), True)
+        self.machines.disks[node].tell("fail-read", "on")
+        self.hold()
+        self.machines.disks[node].tell("fail-read", "off")
+        self.kill([node])
+        self.start([node])
+        return f"reading failed on machine {node}"
 
     def rot(self):
         node = self.node()

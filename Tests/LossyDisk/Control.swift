@@ -7,6 +7,7 @@ struct Control {
         crash SEED              power loss: what was not synced is dropped, kept or torn as the seed says
         drop                    power loss: all that was not synced is gone
         fail-sync on|off        fsync fails with EIO and gives up what it should have written
+        lie on|off              fsync succeeds and does nothing
         fail-write on|off       changes fail with EIO
         fail-read on|off        reading fails with EIO
         capacity BYTES          size of the disk
@@ -62,6 +63,7 @@ struct Control {
             volume.losePower(seed: nil)
             return "ok"
         case ("fail-sync", 2): return flag(words[1]) { volume.failsSync = $0 }
+        case ("lie", 2): return flag(words[1]) { volume.lies = $0 }
         case ("fail-write", 2): return flag(words[1]) { volume.failsWrite = $0 }
         case ("fail-read", 2): return flag(words[1]) { volume.failsRead = $0 }
         case ("capacity", 2):

@@ -20,6 +20,8 @@ final class Volume {
     var statistics = Statistics()
 
     var failsSync = false
+    /// Syncs succeed and do nothing.
+    var lies = false
     var failsWrite = false
     var failsRead = false
     var delayMilliseconds: UInt32 = 0
@@ -232,6 +234,7 @@ final class Volume {
             if node.kind == .file { measure(node) { statistics.droppedPages += $0.revert() } }
             throw DiskFailure(EIO)
         }
+        if lies { return }
         if node.kind == .file { statistics.syncedPages += node.content.sync() }
         if ordersNames {
             commit { _, _ in true }

@@ -23,6 +23,14 @@ def test_main_faults_once():
     check(summary["acked_then_lost"] == summary["wrong_bytes"] == summary["stale_reads"] == 0, f"{summary}")
 
 
+def test_loss_is_noticed():
+    """A run in which all disks lie about what they synced and then lose power must end with losses."""
+    code, output, errors = crash_run("--seed", 4, "--faults", "lie-all", "--minutes", "0.1")
+    summary = json.loads(output.splitlines()[-1])
+    check(code == 1 and summary["result"] == "failed", f"the run did not fail: {output[-3000:]}")
+    check(summary["acked_then_lost"] > 0, f"the losses were not noticed: {output[-3000:]}")
+
+
 def test_wrong_arguments_of_crash_runs():
     for words, reason in [
         (["--seed", "x"], "seed"), (["--minutes", "0"], "minutes"), (["--faults", "nonsense"], "nonsense"), (["--nonsense"], "nonsense"), (["x"], "x"),
