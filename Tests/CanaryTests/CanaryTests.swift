@@ -21,6 +21,8 @@ import Testing
         #expect(run.exitCode == 0, "without a canary:\n\(run.output)")
     }
 
+    @Test func everyCanaryHasACase() { #expect(CanaryTable.cases.map(\.canary.rawValue).sorted() == Canary.allCases.map(\.rawValue).sorted()) }
+
     @Test func listsAndRefuses() throws {
         let list = try Simulator.run(["--list-canaries"])
         #expect(list.exitCode == 0 && list.output.split(separator: "\n").map(String.init) == Canary.allCases.map(\.rawValue))
