@@ -34,7 +34,7 @@ extension MetadataServer {
         isCompacting = true
         defer { isCompacting = false }
         do throws(StoreError) { try store.flush() } catch {
-            fail("the metadata state cannot be made durable: \(error.cause)")
+            fail("the metadata state cannot be made durable: \(error.cause)", isOutOfSpace: error.code == .noSpace)
             return
         }
         let applied = namespace.appliedIndex
