@@ -21,6 +21,8 @@ package final class DaemonService {
     let log: Log
     let program: String
     private var isStopping = false
+    /// Called once when this daemon should be stopped and started anew: its metadata server had stopped on a full disk, and there is room again.
+    package var onRestartWanted: (@LoopActor () -> Void)?
 
     /// Starts everything; returns when requests are served.
     /// - Parameter program: name and version, for `status`.
@@ -98,6 +100,27 @@ package final class DaemonService {
         ])
         try LocalFile.write(Array("\(getpid())\n".utf8), to: directory.pidPath)
         log.info("serving", ["node": "\(directory.node)", "cluster": "\(directory.cluster)", "listen": "\(configuration.listen)"])
+        watchForRoom()
+    }
+
+    private static let roomCheckPeriod = 5 * Nanoseconds.second
+
+    /// A metadata server that had to stop on a full disk cannot go on: RocksDB and the core have promised things since that they could not keep. On the
+    /// disk all is sound, so a daemon that starts anew can.
+    private func watchForRoom() {
+        _ = services.environment.clock.schedule(after: Self.roomCheckPeriod) { [weak self] in
+            guard let self, !isStopping else { return }
+            guard services.metadata.isOutOfSpace, hasRoom else { return watchForRoom() }
+            log.warning("there is room on the disk again; the daemon starts anew")
+            onRestartWanted?()
+        }
+    }
+
+    /// As much as is kept free of blocks, and some segments of the log at least.
+    private var hasRoom: Bool {
+        var space = statvfs()
+        guard statvfs(directory.path, &space) == 0 else { return false }
+        return UInt64(space.f_bavail) &* UInt64(space.f_frsize) >= max(UInt64(configuration.reserveMebibytes) << 20, 16 << 20)
     }
 
     /// A process of this machine, known by its number from the Unix socket's credentials, that is there no more. One whose number was given to another

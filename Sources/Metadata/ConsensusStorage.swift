@@ -46,6 +46,8 @@ package final class ConsensusStorage {
     package private(set) var entriesSinceMark = 0
     /// A write failed: nothing more is promised to anyone.
     package private(set) var hasFailed = false
+    /// It failed because the disk was full: what is on the disk is sound, and a server that is started on it when there is room can go on.
+    package private(set) var isOutOfSpace = false
     /// Called for each `persist` token in order, when it is durable.
     package var onPersisted: ((UInt64) -> Void)?
     /// Called once when the disk failed.
@@ -222,6 +224,7 @@ package final class ConsensusStorage {
         } catch {
             // Also where the disk is only full: a promise was asked for and cannot be given.
             hasFailed = true
+            isOutOfSpace = error.code == .noSpace
             log.error("the metadata log cannot be written; this server takes no more part in the group", ["cause": error.cause])
             onFailure?(error.cause)
             return false

@@ -40,7 +40,7 @@ extension MetadataServer {
                 try store.flush()
             #endif
         } catch {
-            fail("the metadata state cannot be made durable: \(error.cause)")
+            fail("the metadata state cannot be made durable: \(error.cause)", isOutOfSpace: error.code == .noSpace)
             return
         }
         let applied = namespace.appliedIndex

@@ -44,6 +44,8 @@ package final class MetadataServer {
     var leadership: Leadership?
     var isCompacting = false
     package private(set) var hasFailed = false
+    /// The server stopped because its disk was full, and for nothing worse: another one, started on the same disk when there is room, can go on.
+    package private(set) var isOutOfSpace = false
     private(set) var isStopped = false
     private var lastTick: UInt64
     private var lastCheck: UInt64
@@ -129,7 +131,7 @@ package final class MetadataServer {
         note(restored.entries)
         configuration = configurations.last?.configuration ?? configuration
         storage.onPersisted = { [weak self] token in self?.persisted(token) }
-        storage.onFailure = { [weak self] cause in self?.fail(cause) }
+        storage.onFailure = { [weak self] cause in self?.fail(cause, isOutOfSpace: self?.storage.isOutOfSpace ?? false) }
         if raft.standing == .recovering {
             log.info("has no metadata log; neither votes nor acknowledges until a leader admits it", [:])
             waitForAdmission()
@@ -256,7 +258,7 @@ package final class MetadataServer {
             for (proposal, outcome) in zip(proposals, outcomes) { followUp(proposal, outcome) }
             for (command, outcome) in zip(batch, outcomes) { complete(command, outcome) }
         } catch {
-            fail("the metadata state cannot be written: \(error.cause)")
+            fail("the metadata state cannot be written: \(error.cause)", isOutOfSpace: error.code == .noSpace)
             return
         }
         if let leadership, leadership.phase == .catchingUp, entry.term == leadership.term { beginGrace() }
@@ -272,9 +274,10 @@ package final class MetadataServer {
     }
 
     /// The server can promise nothing any more. It stays silent, so that the others go on without it.
-    func fail(_ cause: String) {
+    func fail(_ cause: String, isOutOfSpace: Bool = false) {
         guard !hasFailed else { return }
         hasFailed = true
+        self.isOutOfSpace = isOutOfSpace
         log.error("the metadata server stops", ["cause": cause])
         loseLeadership(hint: nil)
         onFailure?(cause)

@@ -149,6 +149,9 @@ class Append(Workload):
             except OSError as error:
                 report("lost", f"{cls.name}/{path}: {error}")
                 continue
+            # Evidence, if something is wrong: what was really in the file.
+            with open(f"{records}/append-{path}.content", "wb") as copy:
+                copy.write(content)
             seen = {}
             for line in content.split(b"\n"):
                 words = line.split(b" ")

@@ -5,6 +5,7 @@ import os
 import tempfile
 
 from cluster import Cluster, check, run, wait_until
+from disk import LossyDisk
 from test_tools import MEBIBYTE
 
 
@@ -53,6 +54,39 @@ def test_all_disks_full():
                     check(open(f"{cluster.mount}/{name}", "rb").read() == content, f"{name} differs at the end")
         finally:
             run("umount", "-l", directory, ok=None)
+
+
+def test_metadata_comes_back_after_a_full_disk():
+    """The disk has no room even for the metadata log: operations fail. When room comes back they succeed again, and nothing that was synced is lost."""
+    with tempfile.TemporaryDirectory(prefix="dhtfs-test-") as directory:
+        with LossyDisk(Cluster.companion("lossydisk"), f"{directory}/disk", capacity=512 << 20) as disk:
+            with Cluster(nodes=1, directory=disk.path, settings="reserve_mb=16,deadline_s=3") as cluster:
+                kept = {}
+                process = cluster.pid(1)
+
+                def write(name):
+                    # Small enough to lie in its inode: only metadata is written.
+                    content = os.urandom(3000)
+                    try:
+                        with open(f"{cluster.mount}/{name}", "wb") as file:
+                            file.write(content)
+                            file.flush()
+                            os.fsync(file.fileno())
+                    except OSError:
+                        return False
+                    kept[name] = content
+                    return True
+
+                check(write("first"), "the first write failed")
+                disk.tell("capacity", disk.stats()["used"])
+                check(any(not write(f"f{number}") for number in range(20_000)), "the metadata of 20,000 files found room on a full disk")
+                check(cluster.status()["nodes"][0]["role"] == "failed", "the metadata server did not stop on a full disk")
+                disk.tell("capacity", disk.capacity)
+                wait_until(lambda: write("after"), "writes after room came back")
+                check(cluster.pid(1) == process, "the daemon has another number")
+                for name, content in kept.items():
+                    check(open(f"{cluster.mount}/{name}", "rb").read() == content, f"{name} differs")
+                cluster.verify("--deep")
 
 
 def test_one_disk_full():

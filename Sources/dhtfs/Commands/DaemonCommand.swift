@@ -19,8 +19,14 @@ enum DaemonCommand {
             Signals.on(SIGINT) { ending.request() }
             let service = try await DaemonService.start(settings.directories[0], settings.configuration, program: "dhtfs \(Version.number)")
             ChildProcess.reportReady()
+            var startsAnew = false
+            service.onRestartWanted = {
+                startsAnew = true
+                ending.request()
+            }
             await ending.wait()
             await service.stop()
+            if startsAnew { throw ChildProcess.becomeAnew() }
             return 0
         } catch {
             ChildProcess.report(error.cause)

@@ -74,5 +74,13 @@ enum ChildProcess {
         unsetenv(readyVariable)
     }
 
+    /// Replaces this process by a new one of the same program with the same arguments; number, log and terminal stay. Descriptors and locks are given up.
+    /// - Returns: only if that could not be done, why.
+    static func becomeAnew() -> DaemonError {
+        var argv: [UnsafeMutablePointer<CChar>?] = CommandLine.arguments.map { strdup($0) } + [nil]
+        execv("/proc/self/exe", &argv)
+        return DaemonError(.system, "cannot start anew: \(reason())")
+    }
+
     private static func reason() -> String { String(cString: strerror(errno)) }
 }
