@@ -145,6 +145,9 @@ extension Raft {
             guard transfer || !hearsLeader else { return sendDurably(.vote(granted: false, preVote: false), to: sender) }
             becomeFollower(term: asked, leader: nil)
         }
+        #if CANARIES
+            if Canary.votesTwice.isActive, asked == term, role == .follower { (vote, leader) = (nil, nil) }
+        #endif
         let free = vote == sender || (vote == nil && leader == nil)
         guard asked == term, role == .follower, free, isUpToDate(lastIndex: lastIndex, lastTerm: lastTerm) else {
             return sendDurably(.vote(granted: false, preVote: false), to: sender)

@@ -9,9 +9,6 @@ extension DistributedFilesystem {
     /// Commits what was changed, drops what is cached, tells the kernel. Local changes of the inode wait until this is done.
     func answer(_ recall: Recall) async -> RecallAnswer {
         guard let inode = table.existing(recall.inode) else { return RecallAnswer(stillOpen: false) }
-        #if CANARIES
-            if Canary.dropsRecalls.isActive { return RecallAnswer(stillOpen: inode.opens > 0) }
-        #endif
         inode.pins += 1
         while let earlier = inode.recall { await earlier.wait() }
         let event = AsyncEvent()

@@ -44,6 +44,12 @@ extension MetadataServer {
     }
 
     func finishGraceIfAllClaimed() {
+        #if CANARIES
+            if Canary.skipsGracePeriod.isActive, leadership?.phase == .grace {
+                leadership?.phase = .serving
+                return phaseChanged()
+            }
+        #endif
         guard let leadership, leadership.phase == .grace, leadership.unclaimed.isEmpty else { return }
         self.leadership?.phase = .serving
         phaseChanged()

@@ -8,6 +8,8 @@ package enum Canary: String, CaseIterable, Sendable {
     case commitsWithoutQuorum
     /// A server votes for a candidate whose log is behind its own (against §5.4.1 of the Raft paper).
     case electsOutdated
+    /// A server forgets in the middle of a term whom it voted for (against §5.2 of the Raft paper).
+    case votesTwice
     /// Terms, votes and entries count as durable when they are in the page cache.
     case skipsLogSync
     /// The log is compacted without making the state durable that replaces it.
@@ -36,6 +38,8 @@ package enum Canary: String, CaseIterable, Sendable {
     case cachesPastLease
     /// The leases of a session that was not heard of go to others, but the session lives on, with what it has cached and not written back.
     case ignoresFencing
+    /// A new leader grants leases before the sessions of the old one have said what they hold.
+    case skipsGracePeriod
 
     // Blocks
 

@@ -1,8 +1,11 @@
 import Model
 
-/// Every canary, where it is looked for, and the bound: about three times as many seeds as were needed when the table was made.
+/// Canaries, where each is looked for, and the bound: more seeds than were needed when the table was made.
 enum CanaryTable {
     static let cases: [CanaryCase] = consensus + namespace + leases + blocks + files
+
+    /// Those for which there is no setting yet that finds them within few seeds and is clean without them.
+    static let withoutBound: [Canary] = [.votesTwice, .dropsRecalls, .skipsGracePeriod, .syncsTooEarly]
 
     private static let consensus = [
         CanaryCase(.commitsWithoutQuorum, ["liveness", "lost", "names", "inodeReused", "replicas"], seeds: 5, deposed),
@@ -21,7 +24,6 @@ enum CanaryTable {
 
     private static let leases = [
         CanaryCase(.sharesExclusiveLeases, ["content"], seeds: 3, appends),
-        CanaryCase(.dropsRecalls, ["names", "content", "register"], seeds: 3, plain),
         CanaryCase(.cachesPastLease, ["names", "content", "register"], seeds: 4, frozen),
         CanaryCase(.ignoresFencing, ["names", "content", "register"], seeds: 8, frozen),
     ]
@@ -34,7 +36,6 @@ enum CanaryTable {
     ]
 
     private static let files = [
-        CanaryCase(.syncsTooEarly, ["lost"], seeds: 8, clientsDie),
         CanaryCase(.appendsAtStaleEnd, ["content"], seeds: 3, appends),
         CanaryCase(.renamesInTwoSteps, ["names", "register", "lost"], seeds: 3, plain),
     ]
@@ -79,8 +80,4 @@ enum CanaryTable {
             ]
         })
     private static let absent = CanarySetting(workloads: "blocks,manifest,image", faults: ["2.000 +4.000 kill 2"])
-    /// Slow disks, so that commits take long.
-    private static let clientsDie = CanarySetting(
-        seconds: 16, workloads: "manifest",
-        faults: (1...3).map { "1.000 +15.000 slow-disk \($0) 300" } + (2..<16).map { "\($0).000 +0.100 kill-client \($0 % 3 + 1)" })
 }
