@@ -12,6 +12,8 @@ let strict: [SwiftSetting] = [
     .enableUpcomingFeature("InferIsolatedConformances"),
     .treatAllWarnings(as: .error),
     .unsafeFlags(["-cross-module-optimization"], .when(configuration: .release)),
+    // Faults on purpose, for the simulator to find: see `Canary`. A release has none.
+    .define("CANARIES", .when(configuration: .debug)),
 ]
 
 /// Layer 2 holds pure values; it has no business with pointers, so the compiler checks that too.
@@ -136,6 +138,8 @@ let package = Package(
         tests("FuseMountTests", ["Bytes", "Model", "Runtime", "Telemetry", "Namespace", "Filesystem", "CFuse", "FuseMount"]),
         tests("DaemonTests", ["Bytes", "Model", "Runtime", "Credentials", "OrderedStore", "RocksStore", "Metadata", "Daemon", "TestSupport"]),
         tests("TidyTests", []),
+        // Starts `dhtfs-simulate` as a process of its own.
+        tests("CanaryTests", ["Model"]),
         fuzzing,
         .target(
             name: "Simulation",
@@ -144,7 +148,7 @@ let package = Package(
                 "BlockStore", "Transport", "Metadata", "Blocks", "Filesystem", "Verification", "Daemon", "TestSupport", "SimulationChecks",
             ], path: "Tests/Simulation", swiftSettings: strict),
         .executableTarget(
-            name: "dhtfs-simulate", dependencies: ["Simulation", "Telemetry"], path: "Tests/SimulationProgram", swiftSettings: strict),
+            name: "dhtfs-simulate", dependencies: ["Model", "Simulation", "SimulationChecks", "Telemetry"], path: "Tests/SimulationProgram", swiftSettings: strict),
         .target(
             name: "TestSupport", dependencies: ["Bytes", "Model", "OrderedStore", "Runtime", "Telemetry", "Metadata"], path: "Tests/TestSupport",
             swiftSettings: strict),

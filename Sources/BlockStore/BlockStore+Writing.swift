@@ -1,6 +1,7 @@
 package import Bytes
 package import Digest
 import Journal
+import Model
 import OrderedStore
 import Runtime
 
@@ -51,9 +52,14 @@ extension BlockStore {
         let key = block.header.key
         putting[key, default: 0] += 1
         defer { Self.countDown(key, in: &putting) }
+        #if CANARIES
+            let sync = !Canary.skipsBlockSync.isActive
+        #else
+            let sync = true
+        #endif
         do throws(JournalError) {
             try await journal.append(
-                type: BlockHeader.recordType, header: block.header.encoded, payload: block.payload, urgent: urgent
+                type: BlockHeader.recordType, header: block.header.encoded, payload: block.payload, sync: sync, urgent: urgent
             ) { appended in
                 let row = BlockRow(position: appended.position, storedCount: block.payload.bytes.count, header: block.header)
                 self.changeIndex { () throws(StoreError) in try self.index.put(key, row, next: appended.next) }

@@ -51,6 +51,9 @@ package final class ReplicaClient: Sendable {
             return content
         }
         let content = try await fetch(BlockGetRequest(key: key), from: node, timeout: timeout)
+        #if CANARIES
+            if Canary.ignoresMismatch.isActive { return content }
+        #endif
         let isRightLength = length.map { $0 == content.count } ?? (content.count <= BlockLimits.blockSizeMax)
         guard isRightLength, await workers.run({ SHA256.key(of: content) }) == key else {
             // Nobody waits for the answer: what counts is that the daemon reads its copy and takes it out of use.

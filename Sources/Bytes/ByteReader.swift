@@ -60,7 +60,8 @@ package struct ByteReader {
         // Each element takes at least one byte, so a count above what is left is a lie.
         guard count <= max, count <= remaining else { throw .tooLong(count: count, max: max) }
         var result: [Element] = []
-        result.reserveCapacity(count)
+        // A count is only believed as far as the bytes go that are there: elements may be much larger in memory.
+        result.reserveCapacity(min(count, 2 * remaining / MemoryLayout<Element>.stride + 1))
         for _ in 0..<count { result.append(try element(&self)) }
         return result
     }

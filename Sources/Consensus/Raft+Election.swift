@@ -127,7 +127,12 @@ extension Raft {
         role == .leader ? now < majority(own: now) { $0.lastContact } + timing.election : now < quietUntil
     }
 
-    private func isUpToDate(lastIndex: LogIndex, lastTerm: Term) -> Bool { (lastTerm, lastIndex) >= (log.lastTerm, log.lastIndex) }
+    private func isUpToDate(lastIndex: LogIndex, lastTerm: Term) -> Bool {
+        #if CANARIES
+            if Canary.electsOutdated.isActive { return true }
+        #endif
+        return (lastTerm, lastIndex) >= (log.lastTerm, log.lastIndex)
+    }
 
     /// Neither changes anything nor promises anything.
     mutating func answerPreVote(from sender: NodeID, term asked: Term, lastIndex: LogIndex, lastTerm: Term) {
@@ -140,6 +145,9 @@ extension Raft {
             guard transfer || !hearsLeader else { return sendDurably(.vote(granted: false, preVote: false), to: sender) }
             becomeFollower(term: asked, leader: nil)
         }
+        #if CANARIES
+            if Canary.votesTwice.isActive, asked == term, role == .follower { (vote, leader) = (nil, nil) }
+        #endif
         let free = vote == sender || (vote == nil && leader == nil)
         guard asked == term, role == .follower, free, isUpToDate(lastIndex: lastIndex, lastTerm: lastTerm) else {
             return sendDurably(.vote(granted: false, preVote: false), to: sender)

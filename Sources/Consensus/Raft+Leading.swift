@@ -122,6 +122,12 @@ extension Raft {
 
     /// §5.4.2: only an entry of the leader's own term is committed by counting; those before it are committed with it.
     mutating func commitByCounting() {
+        #if CANARIES
+            if Canary.commitsWithoutQuorum.isActive, stableIndex > commitIndex {
+                commit(upTo: stableIndex)
+                return committed(upTo: stableIndex)
+            }
+        #endif
         let index = majority(own: stableIndex) { $0.match }
         guard index > commitIndex else { return }
         guard log.term(at: index) == term || ignoresTermOfCommit else { return }

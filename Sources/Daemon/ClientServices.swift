@@ -21,6 +21,8 @@ package final class ClientServices: Sendable {
     package let deadline: UInt64
     private let log: Log
     private let router = RecallRouter()
+    /// Is told of nodes that join while the session lasts.
+    private weak var session: LeaderMetadataClient?
 
     /// Connects to nobody yet.
     /// - Parameters:
@@ -52,6 +54,7 @@ package final class ClientServices: Sendable {
 
     private func follow(_ rings: RingHistory) {
         connections.addresses.replaceAll(rings.layouts.addresses)
+        session?.nodes = connections.addresses.nodes
     }
 
     /// Opens a session with the metadata service and learns the present layout.
@@ -59,6 +62,7 @@ package final class ClientServices: Sendable {
     package func openSession(name: String) async throws(DaemonError) -> LeaderMetadataClient {
         let client = metadataClient(name: name, hasSession: true)
         router.client = client
+        session = client
         blocks.refreshLayout = { [weak self, client] in try? await self?.adoptLayout(client) }
         try await adoptLayout(client)
         return client
@@ -75,8 +79,14 @@ package final class ClientServices: Sendable {
         var options = LeaderMetadataClient.Options(name: name)
         options.hasSession = hasSession
         options.deadline = deadline
-        return LeaderMetadataClient(
+        let client = LeaderMetadataClient(
             environment: environment, requests: connections, nodes: connections.addresses.nodes, options: options, log: log.named("session"))
+        client.onNoLeader = { [weak self, weak client] in
+            guard let self, let known = await LayoutChange.known(to: connections.addresses.nodes, connections) else { return }
+            layouts.adopt(known)
+            client?.nodes = connections.addresses.nodes
+        }
+        return client
     }
 
     private func adoptLayout(_ client: LeaderMetadataClient) async throws(DaemonError) {

@@ -107,6 +107,10 @@ package final class NodeServices {
         options.deadline = 10 * Nanoseconds.second
         client = LeaderMetadataClient(environment: environment, requests: connections, nodes: [], options: options, log: log.named("client"))
         started = environment.clock.now
+        client.onNoLeader = { [weak self] in
+            guard let self, let known = await LayoutChange.known(to: self.connections.addresses.nodes, self.connections) else { return }
+            self.layouts.adopt(known)
+        }
     }
 
     /// Connects the services with each other and opens the doors.

@@ -2,6 +2,7 @@ import Blocks
 import Bytes
 import Metadata
 import Model
+import Ring
 import Runtime
 import Transport
 import Wire
@@ -25,6 +26,7 @@ final class RequestRouter {
         case .status:
             if let status = await services.describe?() { return Message(body: status.encoded) }
             return Message(body: await services.status().encoded)
+        case .layout: return Message(body: services.layouts.rings.layouts.encoded)
         case .join:
             guard let admit = services.admit else { throw TransportError(.unavailable, "this daemon admits nobody") }
             return try await admit(message)

@@ -220,6 +220,9 @@ extension DistributedFilesystem {
         // Whoever finds the new name after a crash finds the content that was written before.
         try await commitNamed(from, name)
         if mode == .exchange { try await commitNamed(to, newName) }
+        #if CANARIES
+            if Canary.renamesInTwoSteps.isActive, mode == .replace { try? await unlink(newParent, newName.bytes) }
+        #endif
         let keep = mode != .exchange && mayBeOpen(to, newName)
         let directories = from === to ? [(from, [name, newName])] : [(from, [name]), (to, [newName])]
         let outcome = try await change(directories) { () async throws(Errno) in

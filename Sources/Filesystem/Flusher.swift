@@ -205,6 +205,9 @@ extension DistributedFilesystem {
     }
 
     func sync(_ file: FileHandle) async throws(Errno) {
+        #if CANARIES
+            if Canary.syncsTooEarly.isActive { return commitSoon(file.inode) }
+        #endif
         do {
             try await commit(file.inode)
         } catch {

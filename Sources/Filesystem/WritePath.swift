@@ -20,6 +20,9 @@ extension DistributedFilesystem {
         defer { if !roomWaiters.isEmpty { wakeWriters(nil) } }
         while true {
             let attributes = try await exclusive(inode)
+            #if CANARIES
+                if Canary.appendsAtStaleEnd.isActive, file.appends { await clock.sleep(nanoseconds: 20 * Nanoseconds.millisecond) }
+            #endif
             let position = file.appends ? attributes.size : offset
             guard position + UInt64(content.count) <= Limits.fileBytes else { throw .fileTooLarge }
             if needsCommit(inode) {

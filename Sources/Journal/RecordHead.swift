@@ -1,4 +1,5 @@
 import Bytes
+import Model
 
 /// The fixed part in front of every record.
 ///
@@ -97,6 +98,9 @@ struct RecordHead: Equatable {
     /// Whether the pages of the payload, of which `part` holds those from number `first` on, match the checksums in `record`.
     func pagesMatch(_ record: UnsafeRawBufferPointer, part: UnsafeRawBufferPointer, first: Int) -> Bool {
         guard record.count >= payloadOffset else { return false }
+        #if CANARIES
+            if Canary.ignoresMismatch.isActive { return true }
+        #endif
         var page = first
         var start = 0
         while start < part.count {

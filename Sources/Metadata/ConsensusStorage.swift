@@ -210,9 +210,14 @@ package final class ConsensusStorage {
     private func append(_ bytes: [UInt8], _ last: LogIndex) async -> Bool {
         do throws(JournalError) {
             let small = bytes.count <= Self.headerBytes
+            #if CANARIES
+                let sync = !Canary.skipsLogSync.isActive
+            #else
+                let sync = true
+            #endif
             let appended = try await journal.append(
                 type: small ? Kind.small : Kind.large, header: small ? bytes : [],
-                payload: small ? nil : JournalPayload(Slice(copying: bytes)), urgent: true)
+                payload: small ? nil : JournalPayload(Slice(copying: bytes)), sync: sync, urgent: true)
             bytesSinceMark += bytes.count
             if last > 0 { Self.note(last, in: appended.position.segment, &segmentLast) }
             return true

@@ -14,6 +14,9 @@ extension LeaderMetadataClient {
     /// How long a request may be unanswered before the leader is asked whether it lives.
     private static let patience = 1 * Nanoseconds.second
 
+    /// So many attempts without a leader make a client ask who else there is.
+    private static let failuresBeforeLearning = 8
+
     /// The present connection; waits for one.
     func connected(_ deadline: UInt64) async throws(MetadataError) -> Connection {
         if let connection { return connection }
@@ -79,6 +82,7 @@ extension LeaderMetadataClient {
             if failures >= max(1, nodes.count) {
                 let exponent = min(UInt64(failures / max(1, nodes.count)), 4)
                 await environment.clock.sleep(nanoseconds: (10 * Nanoseconds.millisecond) << exponent)
+                if failures % Self.failuresBeforeLearning == 0 { await onNoLeader?() }
             }
             guard !isClosed, let node = hint ?? nextCandidate() else {
                 failures += 1
@@ -95,6 +99,7 @@ extension LeaderMetadataClient {
                 channel.onClose { [weak self] in self?.disconnect(made, hint: nil) }
             } catch {
                 failures += 1
+                log.debug("no session with this server", ["node": "\(node)", "failures": "\(failures)", "cause": error.cause])
                 switch Refusal.of(error) {
                 case .notLeader(let leader): if leader != node { hint = leader }
                 case .claim: hint = node

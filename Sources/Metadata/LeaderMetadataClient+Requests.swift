@@ -264,6 +264,9 @@ extension LeaderMetadataClient {
         guard kind == .metadataRecall else { throw TransportError(.malformed, "not a request for a client") }
         let request = try decode(message.body) { reader throws(DecodeError) in try RecallRequest(from: &reader) }
         guard request.session == session, session != LeaseTable.nobody else { return Transport.Message(body: [0]) }
+        #if CANARIES
+            if Canary.dropsRecalls.isActive { return Transport.Message(body: [0]) }
+        #endif
         if !unanswered.isEmpty { recalled[request.inode] = max(request.number, recalled[request.inode] ?? 0) }
         if recalled.count > Self.rememberedMax {
             recallFloor = recalled.values.max() ?? recallFloor

@@ -132,6 +132,9 @@ package struct LeaseTable {
         guard session != Self.nobody else { return false }
         var slot = slots[inode] ?? Slot()
         if slot.exclusive == session { return !slot.recalls.contains { $0.session == session } }
+        #if CANARIES
+            if Canary.sharesExclusiveLeases.isActive { (slot.exclusive, slot.first, slot.others) = (nil, nil, []) }
+        #endif
         guard slot.exclusive == nil, !slot.intents.contains(where: { $0.session != session && ($0.ticket < ticket || $0.isProposed) }),
             !slot.recalls.contains(where: { $0.session == session })
         else { return false }

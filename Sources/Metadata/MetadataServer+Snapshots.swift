@@ -33,7 +33,13 @@ extension MetadataServer {
         guard !isCompacting, !isInstalling, !hasFailed else { return }
         isCompacting = true
         defer { isCompacting = false }
-        do throws(StoreError) { try store.flush() } catch {
+        do throws(StoreError) {
+            #if CANARIES
+                if !Canary.compactsBeforeFlush.isActive { try store.flush() }
+            #else
+                try store.flush()
+            #endif
+        } catch {
             fail("the metadata state cannot be made durable: \(error.cause)", isOutOfSpace: error.code == .noSpace)
             return
         }

@@ -173,6 +173,9 @@ extension Transaction {
         }
         delete(RowKey.inode(inode))
         state.inodes -= min(state.inodes, 1)
+        #if CANARIES
+            if Canary.reusesInodes.isActive, inode.rawValue + 1 == state.nextInode { state.nextInode = inode.rawValue }
+        #endif
         return true
     }
 }

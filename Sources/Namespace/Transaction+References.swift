@@ -1,5 +1,6 @@
 import Bytes
 import Digest
+import Model
 import OrderedStore
 
 /// The life of blocks: see `ReferenceRecord.State`.
@@ -34,6 +35,9 @@ extension Transaction {
     private func count(_ key: BlockKey, _ before: ReferenceRecord, by change: Int) throws(Failure) {
         var record = before
         if change > 0 {
+            #if CANARIES
+                if Canary.miscountsReferences.isActive, before.count > 0 { return }
+            #endif
             record.count += UInt64(change)
             switch before.state {
             case .queued: delete(RowKey.queue(before.time, key))

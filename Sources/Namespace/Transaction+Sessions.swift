@@ -26,6 +26,9 @@ extension Transaction {
         }
         let acknowledged = max(record.acknowledgedBelow, proposal.acknowledgedBelow)
         guard sequence - acknowledged < Limits.sequenceWindow else { throw .refused(.invalid) }
+        #if CANARIES
+            if Canary.appliesRetriesTwice.isActive { record.highest = min(record.highest, sequence > 0 ? sequence - 1 : 0) }
+        #endif
         if sequence <= record.highest, let outcome: Outcome = try value(RowKey.outcome(session, sequence)) { return outcome }
 
         let outcome = try perform(proposal.command)

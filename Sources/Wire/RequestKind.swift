@@ -29,6 +29,8 @@ package enum RequestKind: UInt16, CaseIterable, Sendable {
     // Membership and cluster
     case probe = 48
     case status = 49
+    /// The layout as this daemon knows it, possibly old: for who cannot find the leader.
+    case layout = 50
     case metadataScan = 51
     case join = 54
 
@@ -40,7 +42,7 @@ package enum RequestKind: UInt16, CaseIterable, Sendable {
         case .metadataSessionOpen, .metadataSessionRenew, .metadataSessionClose, .metadataQuery, .metadataCommand, .metadataLease:
             [.mount, .administrator, .node]
         case .blockPut, .blockGet, .blockProbe, .blockLocate: [.mount, .administrator, .node]
-        case .status: [.mount, .administrator, .node]
+        case .status, .layout: [.mount, .administrator, .node]
         case .blockList, .blockCheck, .blockPullFrom, .metadataScan: [.administrator, .node]
         case .join: [.anonymous]
         }

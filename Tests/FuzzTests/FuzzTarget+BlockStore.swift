@@ -58,7 +58,7 @@ private enum Stores {
     static let keys = [someKey, otherKey, header.key]
 
     static let state = BlockIndex.State(
-        cluster: ClusterID(rawValue: 7), node: NodeID(rawValue: 1), applied: JournalCursor(position: position, sequence: 1))
+        cluster: ClusterID(rawValue: 7), node: NodeID(rawValue: 1), applied: JournalCursor(position: position, sequence: 1, previous: 0))
 
     static var compressed: [UInt8] {
         let content = Slice(copying: Array(repeating: UInt8(7), count: 9000))
@@ -121,7 +121,7 @@ private enum Stores {
         _ = fill(store, rows)
         let index = BlockIndex(store: store, cluster: ClusterID(rawValue: 7), node: NodeID(rawValue: 1))
         guard (try? index.load()) == true else { return }
-        let next = JournalCursor(position: position, sequence: 2)
+        let next = JournalCursor(position: position, sequence: 2, previous: 0)
         try? index.scan(after: nil) { _, _ in true }
         _ = try? index.quarantined(limit: 10)
         for key in keys {

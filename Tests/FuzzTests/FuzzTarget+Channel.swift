@@ -73,8 +73,11 @@ private enum Conversation {
         var accepted: (any ByteStream)?
         _ = try? world.node(1).network.listen(at: .tcp(host: "far", port: 1)) { accepted = $0 }
         let near = try? await world.node(2).network.connect(to: .tcp(host: "far", port: 1), expecting: nil, timeout: 1)
-        guard let near, let accepted else { throw Violation("nothing was accepted") }
-        return (world, near, accepted)
+        let far = accepted
+        // The listener lives on in the fabric, and with it what its closure holds.
+        accepted = nil
+        guard let near, let far else { throw Violation("nothing was accepted") }
+        return (world, near, far)
     }
 
     private static func settings(node: UInt64) -> ChannelSettings {

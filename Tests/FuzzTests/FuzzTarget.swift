@@ -8,11 +8,11 @@ struct FuzzTarget: Sendable {
     /// Longest input worth trying.
     var inputBytesMax = 16 << 10
     /// No input may make a decoder allocate more than this at once, in MiB.
-    var allocationMebibytesMax = 2
+    var allocationMebibytesMax = 1
 
     static let all: [FuzzTarget] = [
         frames, channel, metadataMessages, blockMessages, namespaceCoding, namespaceState, consensus, journal, blockStore, layout, text,
-        credentials, handshake,
+        credentials, handshake, services,
     ]
 
     /// Gives `input` to the decoder that its first byte names.

@@ -8,8 +8,9 @@ import Testing
 import Transport
 import Wire
 
-/// Real sockets, real certificates.
-@Suite @LoopActor struct SocketTests {
+/// Real sockets, real certificates. One after the other, since making certificates with the openssl program holds up the loop on which the others
+/// wait with a limit.
+@Suite(.serialized) @LoopActor struct SocketTests {
     static let cluster = ClusterID(rawValue: 0xC1)
 
     /// A daemon that echoes, on TCP and on a Unix socket.

@@ -30,7 +30,8 @@ final class Load {
     private var running: [String: Int] = [:]
     private var result = CheckReport()
 
-    init(_ world: SimulatedWorld, _ slots: [ClientSlot], random: SeededRandom) {
+    /// - Parameter workloads: nil for what is drawn.
+    init(_ world: SimulatedWorld, _ slots: [ClientSlot], _ workloads: [WorkloadKind]?, random: SeededRandom) {
         self.world = world
         self.slots = slots
         self.random = random
@@ -39,7 +40,7 @@ final class Load {
         var all = WorkloadKind.allCases
         var chosen: [WorkloadKind] = []
         for _ in 0..<2 + random.below(4) { chosen.append(all.remove(at: random.below(all.count))) }
-        kinds = chosen
+        kinds = workloads ?? chosen
         pace = [100, 300, 500, 1000][random.below(4)] * Nanoseconds.millisecond
         world.onLog = { [weak self] name, line in self?.heard(name, line) }
     }

@@ -1,3 +1,5 @@
+package import Model
+package import SimulationChecks
 package import Telemetry
 
 /// What one run of the simulator is to do.
@@ -11,8 +13,12 @@ package struct RunPlan: Sendable {
     package var isSwarm = true
     /// Instead of the faults that the seed draws.
     package var script: FaultScript?
+    /// What the clients do, instead of what the seed draws.
+    package var workloads: [WorkloadKind]?
     /// How far clocks may run fast or slow, in millionths.
     package var drift = 50
+    /// A fault of the product's own that is in force; only where they are compiled in.
+    package var canary: Canary?
     package var printsTrace = false
     package var logLevel = LogLevel.info
 

@@ -37,7 +37,7 @@ final class SeedRun {
         let world = self.world
         slots = (1...plan.clients).map { ClientSlot($0, on: world.machines[$0 % world.machines.count], world) }
         nemesis = Nemesis(world, slots, random: faults)
-        load = Load(world, slots, random: SeededRandom(seed: random.next()))
+        load = Load(world, slots, plan.workloads, random: SeededRandom(seed: random.next()))
     }
 
     /// What may take no longer than this, once nothing is wrong any more, in nanoseconds.
@@ -157,6 +157,9 @@ final class SeedRun {
 extension RunReport {
     /// Runs a plan in this process, which has no other run before or after it.
     package static func of(_ plan: RunPlan) -> RunReport {
+        #if CANARIES
+            Canary.active = plan.canary
+        #endif
         nonisolated(unsafe) var report = RunReport()
         nonisolated(unsafe) var made: (run: SeedRun, world: SimulatedWorld)?
         SimulatorExecutor.shared.run {

@@ -1,11 +1,14 @@
+import Model
 import Simulation
+import SimulationChecks
 import Telemetry
 
 /// What the command line asks for.
 struct Options {
     static let usage = """
         usage: dhtfs-simulate [--seed N] [--seeds K] [--nodes N] [--clients M] [--seconds S] [--swarm | --even] [--minutes T] [--jobs J]
-                              [--faults FILE] [--shrink] [--trace | --verbose] [--twice] [--known FILE]
+                              [--faults FILE] [--shrink] [--trace | --verbose] [--twice] [--known FILE] [--first]
+                              [--workloads KIND,…] [--canary NAME] [--list-canaries]
 
         Runs a whole cluster, its clients and its faults in one thread, one process for each seed.
 
@@ -22,6 +25,12 @@ struct Options {
           --trace       prints everything that happens; --verbose with the debug lines of the logs
           --twice       runs each seed twice and compares the traces
           --known FILE  runs the seeds of a list, one line each: seed, then what it once showed
+          --first       ends with the first seed that breaks a rule
+          --workloads KIND,…
+                        these instead of those that the seed draws: \(WorkloadKind.allCases.map(\.rawValue).joined(separator: ", "))
+          --canary NAME puts a fault into the product on purpose, which must be found; debug builds only
+          --list-canaries
+                        prints their names
         """
 
     var seeds: [UInt64] = []
@@ -30,6 +39,9 @@ struct Options {
     var jobs: Int?
     var shrinks = false
     var twice = false
+    /// Ends with the first failure.
+    var endsAtFirst = false
+    var listsCanaries = false
     var wantsHelp = false
 
     /// - Throws: one line that says what is wrong.
@@ -70,6 +82,10 @@ struct Options {
                 plan.printsTrace = true
                 plan.logLevel = .debug
             case "--twice": twice = true
+            case "--first": endsAtFirst = true
+            case "--workloads": plan.workloads = try Self.workloads(try value(flag))
+            case "--list-canaries": listsCanaries = true
+            case "--canary": plan.canary = try Self.canary(try value(flag))
             case "--faults": plan.script = try Self.script(try value(flag))
             case "--known": known = try Self.known(try value(flag))
             default: throw OptionError(cause: "unknown flag \(flag); see --help")
@@ -82,6 +98,26 @@ struct Options {
             let start = first ?? 1
             seeds = (0..<UInt64(count ?? (isSingle ? 1 : 200))).map { start &+ $0 }
         }
+    }
+
+    private static func workloads(_ text: String) throws(OptionError) -> [WorkloadKind] {
+        var kinds: [WorkloadKind] = []
+        for name in text.split(separator: ",", omittingEmptySubsequences: false) {
+            guard let kind = WorkloadKind(rawValue: String(name)), !kinds.contains(kind) else {
+                throw OptionError(cause: "--workloads takes each of its names once, separated by commas, not '\(name)'; see --help")
+            }
+            kinds.append(kind)
+        }
+        return kinds
+    }
+
+    private static func canary(_ name: String) throws(OptionError) -> Canary {
+        guard let canary = Canary(rawValue: name) else { throw OptionError(cause: "unknown canary '\(name)'; see --list-canaries") }
+        #if CANARIES
+            return canary
+        #else
+            throw OptionError(cause: "this build has no canaries such as \(canary); a debug build has: swift build --product dhtfs-simulate")
+        #endif
     }
 
     private static func script(_ path: String) throws(OptionError) -> FaultScript {

@@ -1,4 +1,5 @@
 import Glibc
+import Model
 import Simulation
 
 /// Runs seeds, in processes beside each other, and tells what came of them.
@@ -24,6 +25,10 @@ struct Program {
         }
         if options.wantsHelp {
             print(Options.usage)
+            return 0
+        }
+        if options.listsCanaries {
+            for canary in Canary.allCases { print(canary.rawValue) }
             return 0
         }
         var program = Program(options)
@@ -64,6 +69,7 @@ struct Program {
     }
 
     private func nextSeed(_ index: Int, _ deadline: UInt64?) -> UInt64? {
+        if options.endsAtFirst, !failed.isEmpty { return nil }
         if let deadline { return Self.now < deadline ? (options.seeds.first ?? 1) &+ UInt64(index) : nil }
         return index < options.seeds.count ? options.seeds[index] : nil
     }
@@ -122,6 +128,8 @@ struct Program {
         if plan.clients != usual.clients { words += " --clients \(plan.clients)" }
         if plan.seconds != usual.seconds { words += " --seconds \(plan.seconds)" }
         if plan.isSwarm != usual.isSwarm { words += " --even" }
+        if let workloads = plan.workloads { words += " --workloads " + workloads.map(\.rawValue).joined(separator: ",") }
+        if let canary = plan.canary { words += " --canary \(canary)" }
         return words
     }
 
