@@ -7,7 +7,7 @@ import sqlite3
 import subprocess
 import time
 
-from workload import Workload, lines, sync_directory
+from workload import Workload, lines, sync_directory, sync_file
 
 
 class Fio(Workload):
@@ -62,7 +62,12 @@ class Git(Workload):
             self.make_source(source)
         self.clone = f"{self.recorder.name}-{time.monotonic_ns()}"
         path = f"{self.directory}/{self.clone}"
-        self.git("clone", "-q", "--no-hardlinks", source, path)
+        self.git("clone", "-q", "--no-local", source, path)
+        # A clone syncs not everything that a commit rests on.
+        for folder, _, names in os.walk(f"{path}/.git"):
+            for name in names:
+                sync_file(f"{folder}/{name}")
+            sync_directory(folder)
         sync_directory(self.directory)
         self.recorder.keep(f"A {self.clone} {self.head(path)}")
 

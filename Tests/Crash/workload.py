@@ -28,6 +28,14 @@ def sync_directory(path):
         os.close(descriptor)
 
 
+def sync_file(path):
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
 def write_new(path, content, flags=os.O_EXCL):
     """Creates a file and syncs it, not its directory."""
     descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | flags, 0o644)
