@@ -11,10 +11,26 @@ extension DistributedFilesystem {
         let inode = table.obtain(id)
         inode.pins += 1
         defer { inode.pins -= 1 }
-        let attributes = try await currentAttributes(inode)
+        let attributes = try await openable(inode)
         guard attributes.kind == .file else { throw attributes.kind == .directory ? .isDirectory : .invalid }
-        if flags & O_TRUNC != 0, flags & O_ACCMODE != O_RDONLY { try await truncate(inode, to: 0) }
+        if flags & O_TRUNC != 0, flags & O_ACCMODE != O_RDONLY {
+            try await truncate(inode, to: 0)
+            _ = try await openable(inode)
+        }
         return opened(inode, flags: flags)
+    }
+
+    /// Attributes of an inode that is about to be opened, with a lease on it that lasts until the next suspension. The leader learns of open files from what
+    /// is answered to its recalls; a file opened without a lease would be freed under its reader when somebody else removes the last name.
+    private func openable(_ inode: CachedInode) async throws(Errno) -> Attributes {
+        for attempt: UInt64 in 0..<3 {
+            if attempt > 0 { await clock.sleep(nanoseconds: attempt * 5 * Nanoseconds.millisecond) }
+            while let recall = inode.recall { await recall.wait() }
+            let attributes = try await currentAttributes(inode)
+            if attributes.kind != .file || (inode.recall == nil && metadata.holdsLease(inode.id)) { return attributes }
+        }
+        // Others write to it all the time: an exclusive lease is given to those who wait in their order.
+        return try await exclusive(inode)
     }
 
     /// O_DIRECT, open(2); it is not in the headers without _GNU_SOURCE.
@@ -41,9 +57,18 @@ extension DistributedFilesystem {
         _ parent: InodeID, _ name: [UInt8], mode: UInt16, flags: Int32, _ caller: Caller
     ) async throws(Errno) -> (EntryReply, OpenReply) {
         while true {
-            do {
+            do throws(Errno) {
                 let entry = try await make(parent, name, .file, mode: mode, device: 0, target: [], caller)
-                return (entry, opened(table.obtain(entry.attributes.inode), flags: flags))
+                let inode = table.obtain(entry.attributes.inode)
+                do throws(Errno) {
+                    _ = try await openable(inode)
+                    return (entry, opened(inode, flags: flags))
+                } catch {
+                    forget(inode.id, count: 1)
+                    // Removed by somebody else before it was open: then it is made again.
+                    if error == .stale || error == .notFound { continue }
+                    throw error
+                }
             } catch {
                 guard error == .exists, flags & O_EXCL == 0 else { throw error }
             }
