@@ -60,7 +60,8 @@ package final class BlockService: Sendable {
     }
 
     /// Answers a request of one of `kinds`. That the sender may send it was checked before.
-    package func handle(_ kind: RequestKind, _ message: Message) async throws(TransportError) -> Message {
+    /// - Parameter role: of the sender.
+    package func handle(_ kind: RequestKind, _ message: Message, from role: Role = .mount) async throws(TransportError) -> Message {
         if isStopped { throw TransportError(.unavailable, "the daemon is stopping") }
         switch kind {
         case .blockPut:
@@ -72,7 +73,7 @@ package final class BlockService: Sendable {
             return Message()
         case .blockGet:
             let request: BlockGetRequest = try decode(message)
-            return Message(payload: try await serve { () throws(BlockFailure) in try await self.get(request) })
+            return Message(payload: try await serve { () throws(BlockFailure) in try await self.get(request, isPeer: role == .node) })
         case .blockProbe:
             let request: BlockKeysRequest = try decode(message)
             return Message(body: try await serve { () throws(BlockFailure) in try await self.probe(request) }.encoded)
@@ -155,8 +156,9 @@ package final class BlockService: Sendable {
         }
     }
 
-    /// Serves a read. A copy that turns out bad or missing where it should be is put on the list of things to mend.
-    private func get(_ request: BlockGetRequest) async throws(BlockFailure) -> Slice {
+    /// Serves a read. A copy that turns out bad or missing where it should be is put on the list of things to mend; a missing one not because of a daemon
+    /// that looks for its own copy: of a block that nobody has, daemons would ask each other for ever.
+    private func get(_ request: BlockGetRequest, isPeer: Bool) async throws(BlockFailure) -> Slice {
         let key = request.key
         do throws(BlockFailure) {
             if request.recheck, try await local.check(key) == .corrupt {
@@ -170,7 +172,7 @@ package final class BlockService: Sendable {
             case .corrupt:
                 log.warning("bad copy taken out of use; fetching another", ["block": key.description, "cause": error.cause])
                 resync.enqueue(ResyncTask(node: node, key: key))
-            case .missing where layouts.current.isSuccessor(node, of: key):
+            case .missing where !isPeer && layouts.current.isSuccessor(node, of: key):
                 resync.enqueue(ResyncTask(node: node, key: key), delay: Self.missingDelay)
             default:
                 break

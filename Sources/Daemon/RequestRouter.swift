@@ -21,7 +21,7 @@ final class RequestRouter {
             .metadataScan:
             return try await services.metadata.handle(kind, message, channel)
         case .blockPut, .blockReplicate, .blockGet, .blockProbe, .blockDelete, .blockList, .blockCheck, .blockPullFrom, .blockLocate:
-            return try await services.blocks.handle(kind, message)
+            return try await services.blocks.handle(kind, message, from: channel.peer.role)
         case .probe: return try await services.membership.handle(message)
         case .status:
             if let status = await services.describe?() { return Message(body: status.encoded) }
