@@ -12,7 +12,7 @@ struct FuzzTarget: Sendable {
 
     static let all: [FuzzTarget] = [
         frames, channel, metadataMessages, blockMessages, namespaceCoding, namespaceState, consensus, journal, blockStore, layout, text,
-        credentials, handshake, services,
+        credentials, handshake,
     ]
 
     /// Gives `input` to the decoder that its first byte names.

@@ -331,7 +331,8 @@ package final class Nemesis {
             machine.disk.capacity = 1 << 40
             machine.disk.fault = nil
             machine.daemon?.process.thaw()
-            let hasFailed = machine.daemon?.failure != nil
+            // A store that saw its disk fail is trusted again only in a new process.
+            let hasFailed = machine.daemon?.failure != nil || failingSyncs[index] > 0 || failing[index + 1]?.isEmpty == false
             if down[index] > 0 || hasFailed || machine.daemon?.process.isDead != false {
                 world.kill(machine)
                 world.powerOn(machine)
