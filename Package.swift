@@ -146,7 +146,7 @@ let package = Package(
             dependencies: [
                 "Bytes", "Model", "Digest", "OrderedStore", "Runtime", "Telemetry", "Wire", "Ring", "Membership", "Consensus", "Namespace", "Journal",
                 "BlockStore", "Transport", "Metadata", "Blocks", "Filesystem", "Verification", "Daemon", "TestSupport", "SimulationChecks",
-            ], path: "Tests/Simulation", swiftSettings: strict),
+            ], path: "Tests/Simulation", exclude: ["known-seeds.txt"], swiftSettings: strict),
         .executableTarget(
             name: "dhtfs-simulate", dependencies: ["Model", "Simulation", "SimulationChecks", "Telemetry"], path: "Tests/SimulationProgram", swiftSettings: strict),
         .target(

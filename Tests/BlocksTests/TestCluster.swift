@@ -30,7 +30,7 @@ final class TestCluster {
             resync = try ResyncQueue(store: queueStore, environment: environment, log: log)
             let replicas = ReplicaClient(requests: wire.client(of: node), health: health, environment: environment)
             service = BlockService(node: node, local: local, layouts: layouts, replicas: replicas, resync: resync, log: log)
-            wire.serve(node, service.handle)
+            wire.serve(node) { [service] kind, message throws(TransportError) in try await service.handle(kind, message) }
             service.start()
         }
     }
