@@ -64,9 +64,9 @@ extension DistributedFilesystem {
                     _ = try await openable(inode)
                     return (entry, opened(inode, flags: flags))
                 } catch {
+                    // Removed by somebody else before it was open here: an open file without a name. Made again it would undo the removal.
+                    if error == .stale || error == .notFound { return (entry, opened(inode, flags: flags)) }
                     forget(inode.id, count: 1)
-                    // Removed by somebody else before it was open: then it is made again.
-                    if error == .stale || error == .notFound { continue }
                     throw error
                 }
             } catch {
