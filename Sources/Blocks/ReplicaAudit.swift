@@ -32,10 +32,6 @@ package final class ReplicaAudit: Sendable {
     private let options: Options
     private let references: References
     private var isStopped = false
-    /// Passes over all references since the start.
-    package private(set) var passes: UInt64 = 0
-    /// Missing copies found since the start.
-    package private(set) var found: UInt64 = 0
 
     package init(_ service: BlockService, clock: any Clock, options: Options, references: @escaping References) {
         self.service = service
@@ -71,8 +67,6 @@ package final class ReplicaAudit: Sendable {
             last = keys.last
             await clock.sleep(nanoseconds: options.pagePause)
         }
-        passes += 1
-        found += missing
         if missing > 0 { service.log.warning("copies are missing here and will be fetched", ["blocks": "\(missing)"]) }
     }
 

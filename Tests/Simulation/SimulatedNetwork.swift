@@ -28,10 +28,6 @@ package final class SimulatedNetwork: Sendable {
         ProcessNetwork(network: self, process: process, machine: machine, identity: identity)
     }
 
-    package func condition(from source: String, to target: String) -> LinkCondition {
-        conditions[LinkEnds(source: source, target: target)] ?? usual
-    }
-
     package func change(from source: String, to target: String, _ change: (inout LinkCondition) -> Void) {
         let ends = LinkEnds(source: source, target: target)
         var condition = conditions[ends] ?? usual

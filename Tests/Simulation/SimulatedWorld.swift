@@ -17,7 +17,6 @@ package final class SimulatedWorld: Sendable {
     package let network: SimulatedNetwork
     package let trace: Trace
     package private(set) var machines: [SimulatedMachine] = []
-    package private(set) var clients: [SimulatedClient] = []
     private var unpowered: [String] = []
     private let logLevel: LogLevel
     /// Hears every line of the processes' logs.
@@ -79,9 +78,7 @@ package final class SimulatedWorld: Sendable {
 
     /// A new mount process.
     package func startClient(_ name: String, on machine: SimulatedMachine, role: Role = .mount) -> SimulatedClient {
-        let client = SimulatedClient(name, on: machine, self, role: role)
-        clients.append(client)
-        return client
+        SimulatedClient(name, on: machine, self, role: role)
     }
 
     // MARK: Running
