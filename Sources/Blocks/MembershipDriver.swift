@@ -94,6 +94,7 @@ package final class MembershipDriver: Sendable {
                 Task { @LoopActor in
                     if let roundTrip = await probe(target) {
                         step(.answered(target, roundTrip: roundTrip))
+                        health.noteProbeAnswer(of: target)
                     } else {
                         step(.missed(target))
                     }

@@ -16,6 +16,8 @@ package final class PeerHealth: Sendable {
         /// Calls without an answer, one after the other.
         var silences = 0
         var penalisedUntil: UInt64 = 0
+        /// A call was not answered, and observers of its return were not told since.
+        var isMissed = false
         /// Smoothed duration of calls in nanoseconds.
         var latency: UInt64?
         var latencyTime: UInt64 = 0
@@ -42,9 +44,19 @@ package final class PeerHealth: Sendable {
         if returned {
             entry.silences = 0
             entry.penalisedUntil = 0
+            entry.isMissed = false
         }
         store(entry, for: node)
-        if returned { for observer in returnObservers { observer(node) } }
+        if returned { tellReturn(of: node) }
+    }
+
+    /// A probe of the failure detector was answered. If calls were not, and their penalty is over, whoever waits for the daemon's return tries again: it was
+    /// away too shortly for the detector to give it up. The penalty itself stays, since a daemon may answer probes and nothing else.
+    package func noteProbeAnswer(of node: NodeID) {
+        guard var entry = entries[node], entry.isMissed, entry.state == .alive, entry.penalisedUntil <= clock.now else { return }
+        entry.isMissed = false
+        store(entry, for: node)
+        tellReturn(of: node)
     }
 
     /// A call was answered, whatever the answer.
@@ -69,6 +81,7 @@ package final class PeerHealth: Sendable {
         var entry = entries[node] ?? Entry()
         entry.penalisedUntil = clock.now &+ min(Self.penalty << UInt64(min(entry.silences, 8)), Self.penaltyMax)
         entry.silences += 1
+        entry.isMissed = true
         store(entry, for: node)
     }
 
@@ -81,7 +94,7 @@ package final class PeerHealth: Sendable {
         }
     }
 
-    /// Calls `body` when a daemon that the failure detector had given up is alive again.
+    /// Calls `body` when a daemon is alive again that the failure detector had given up, or that did not answer calls.
     package func onReturn(_ body: @escaping @LoopActor (NodeID) -> Void) { returnObservers.append(body) }
 
     /// `nodes` with the healthy first and the given order otherwise.
@@ -107,6 +120,8 @@ package final class PeerHealth: Sendable {
         let weighted = nodes.enumerated().map { (weight: weight($0.element), place: $0.offset, node: $0.element) }
         return weighted.sorted { ($0.weight.0, $0.weight.1, $0.place) < ($1.weight.0, $1.weight.1, $1.place) }.map(\.node)
     }
+
+    private func tellReturn(of node: NodeID) { for observer in returnObservers { observer(node) } }
 
     private func store(_ entry: Entry, for node: NodeID) {
         if entries[node] == nil, entries.count >= Self.entriesMax { return }

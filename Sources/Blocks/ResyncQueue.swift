@@ -253,6 +253,8 @@ package final class ResyncQueue: Sendable {
         for (task, old) in rows where old.due > now && (old.errors > 0 || !onlyFailed || old.due - now > Nanoseconds.minute) {
             var row = old
             row.due = now
+            // Why it failed before is past; if the first try comes too early, the next one must not be a minute away.
+            row.errors = 0
             batch.delete(ResyncRow.dueKey(task, old.due))
             batch.put(ResyncRow.dueKey(task, row.due), [])
             batch.put(ResyncRow.tableKey(task), row.encoded)

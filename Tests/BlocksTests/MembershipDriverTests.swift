@@ -56,6 +56,26 @@ import Wire
         #expect(cluster.wire.calls.isEmpty)
     }
 
+    /// It was away for less time than the detector needs to notice, but a call went unanswered.
+    @Test func aCallThatWentUnansweredIsAReturnWithTheNextProbeAfterThePenalty() async throws {
+        let cluster = try Cluster(2)
+        await cluster.world.clock.advance(by: 5 * Nanoseconds.second)
+        let health = cluster.health[0]
+        var returned: [NodeID] = []
+        health.onReturn { returned.append($0) }
+        let other = NodeID(rawValue: 2)
+        health.noteSilence(of: other)
+        health.noteSilence(of: other)
+        let penalty = 2 * Nanoseconds.second
+        await cluster.world.clock.advance(by: penalty - Nanoseconds.millisecond)
+        #expect(returned.isEmpty)
+        await cluster.world.clock.advance(by: 2 * Nanoseconds.second)
+        #expect(returned == [other])
+        await cluster.world.clock.advance(by: 10 * Nanoseconds.second)
+        #expect(returned == [other])
+        cluster.stop()
+    }
+
     @Test(arguments: [TestWire.Behaviour.down, .hung])
     func aDeadMemberIsNoticedAndItsReturnToo(behaviour: TestWire.Behaviour) async throws {
         let cluster = try Cluster(3)

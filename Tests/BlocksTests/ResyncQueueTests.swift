@@ -138,6 +138,19 @@ import TestSupport
         #expect(bench.queue.status.length == 1)
     }
 
+    @Test func afterAReturnTheFirstTriesAreQuickAgain() async throws {
+        let bench = try Bench()
+        bench.outcome = { _ in .failed("away") }
+        bench.start()
+        bench.queue.enqueue(Self.task(1))
+        await bench.world.clock.advance(by: 10 * Nanoseconds.minute)
+        bench.queue.retry(NodeID(rawValue: 2))
+        await bench.world.clock.advance(by: 0)
+        bench.outcome = { _ in .done }
+        await bench.world.clock.advance(by: Nanoseconds.second)
+        #expect(bench.queue.status.length == 0)
+    }
+
     @Test func manyTasksOfAReturningNodeAreTriedInBatches() async throws {
         let bench = try Bench()
         let count = 1500

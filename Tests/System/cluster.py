@@ -206,7 +206,8 @@ class Cluster:
     def show_logs(self):
         for root, _, names in os.walk(self.directory):
             for name in names:
-                if name.endswith(".log"):
+                # Those of RocksDB and the journal are numbered, and not for the eye.
+                if name.endswith(".log") and not name[:-4].isalnum() or name in ("daemon.log", "mount.log"):
                     with contextlib.suppress(OSError):
                         lines = open(os.path.join(root, name), errors="replace").read().splitlines()[-25:]
                         if lines:
