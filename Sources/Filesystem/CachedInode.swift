@@ -40,6 +40,8 @@ final class CachedInode {
     var changedAt: UInt64 = 0
     /// Last time everything was dropped.
     var droppedAt: UInt64 = 0
+    /// The newest version that a command of our own led to: an answer with an older one was overtaken by it.
+    var acknowledged: UInt64 = 0
     /// Set while a recall is being answered: local changes wait.
     var recall: AsyncEvent?
     /// The leader was told that it is open here, so it must be told when it is not.

@@ -9,8 +9,7 @@ extension DistributedFilesystem {
         let name = try checked(name)
         let directory = table.obtain(parent)
         if let attributes = try cachedLookup(directory, name) { return entered(directory, name, attributes) }
-        let (attributes, _) = try await find(directory, name)
-        return entered(directory, name, attributes)
+        return entered(directory, name, try await find(directory, name))
     }
 
     /// nil: not known here. Throws ENOENT where the name is known to be absent.
@@ -22,28 +21,31 @@ extension DistributedFilesystem {
     }
 
     /// Asks the leader for an entry; caches what a lease came for.
-    private func find(_ directory: CachedInode, _ name: Name) async throws(Errno) -> (Attributes, leased: Bool) {
-        let mark = mark
+    private func find(_ directory: CachedInode, _ name: Name) async throws(Errno) -> Attributes {
         directory.pins += 1
         defer { directory.pins -= 1 }
-        let reply: QueryReply
-        do { reply = try await metadata.query(.lookup(parent: directory.id, name: name)) } catch { throw Errno(error) }
-        let knows = reply.leased.contains(directory.id)
-        switch reply.answer {
-        case .found(let attributes, let content):
-            if knows { learnName(directory, name, .present(attributes.inode, attributes.kind), since: mark) }
-            let leased = reply.leased.contains(attributes.inode)
-            learn(attributes, leased: leased, since: mark)
-            let child = table.obtain(attributes.inode)
-            if let content, leased { learn(content, of: child, since: mark) }
-            return (cachedAttributes(child) ?? child.effective(attributes), leased)
-        case .failed(.notFound):
-            if knows { learnName(directory, name, .absent, since: mark) }
-            throw .notFound
-        case .failed(let error):
-            throw Errno(error)
-        default:
-            throw nonsense("a lookup")
+        while true {
+            let mark = mark
+            let reply: QueryReply
+            do { reply = try await metadata.query(.lookup(parent: directory.id, name: name)) } catch { throw Errno(error) }
+            let knows = reply.leased.contains(directory.id)
+            switch reply.answer {
+            case .found(let attributes, let content):
+                if knows { learnName(directory, name, .present(attributes.inode, attributes.kind), since: mark) }
+                let leased = reply.leased.contains(attributes.inode)
+                learn(attributes, leased: leased, since: mark)
+                let child = table.obtain(attributes.inode)
+                guard attributes.version >= child.acknowledged else { continue }
+                if let content, leased { learn(content, of: child, since: mark) }
+                return cachedAttributes(child) ?? child.effective(attributes)
+            case .failed(.notFound):
+                if knows { learnName(directory, name, .absent, since: mark) }
+                throw .notFound
+            case .failed(let error):
+                throw Errno(error)
+            default:
+                throw nonsense("a lookup")
+            }
         }
     }
 
@@ -252,7 +254,7 @@ extension DistributedFilesystem {
             guard case .present(let present, _) = entry else { return }
             id = present
         } else {
-            id = try await find(directory, name).0.inode
+            id = try await find(directory, name).inode
         }
         guard let inode = table.existing(id) else { return }
         if inode.isDirty { try await commit(inode) }
@@ -262,6 +264,12 @@ extension DistributedFilesystem {
     }
 
     // MARK: Caches around a command
+
+    /// Drops what is cached of an inode after a command that may have changed it or not.
+    func forget(_ inode: CachedInode) {
+        inode.dropCaches(stamp: nextStamp())
+        table.recount(inode)
+    }
 
     func setName(_ directory: CachedInode, _ name: Name, _ entry: DirectoryCache.Entry) {
         guard metadata.holdsLease(directory.id) else { return }
@@ -296,7 +304,13 @@ extension DistributedFilesystem {
             noteChange(directory)
         }
         // An error other than EIO says that nothing was changed.
-        if case .failure(.io) = result { known = false }
+        if case .failure(.io) = result {
+            known = false
+            for (directory, names) in directories {
+                for name in names { if case .present(let id, _) = directory.directory?.entry(name), let child = table.existing(id) { forget(child) } }
+                forget(directory)
+            }
+        }
         if !known {
             for (directory, names) in directories {
                 guard var cache = directory.directory else { continue }

@@ -130,6 +130,15 @@ package final class DistributedFilesystem: FileOperations {
         return outcome
     }
 
+    /// Runs a command that changes one inode.
+    func perform(_ command: Command, on inode: CachedInode) async throws(Errno) -> Outcome {
+        do { return try await perform(command) } catch {
+            // An error other than EIO says that nothing was changed.
+            if error == .io { forget(inode) }
+            throw error
+        }
+    }
+
     /// An answer that does not fit the question.
     func nonsense(_ what: String) -> Errno {
         log.error("the metadata service answered \(what) with something else")
@@ -147,6 +156,7 @@ package final class DistributedFilesystem: FileOperations {
     /// Takes in attributes from an answer to a question asked at `mark`.
     func learn(_ attributes: Attributes, leased: Bool, since mark: UInt64) {
         let inode = table.obtain(attributes.inode)
+        guard attributes.version >= inode.acknowledged else { return }
         if let known = inode.kernelPages {
             inode.kernelPages = nil
             if known.version < attributes.version, known.size == attributes.size, known.modified == attributes.modified { kernelCache?.dropPages(inode.id) }
@@ -161,19 +171,27 @@ package final class DistributedFilesystem: FileOperations {
         guard let inode = table.existing(attributes.inode) else { return }
         let old = inode.stored
         noteChange(inode)
-        guard inode.droppedAt <= mark, metadata.holdsLease(inode.id) else { return }
+        inode.acknowledged = max(inode.acknowledged, attributes.version)
         if let old, old.version >= attributes.version { return }
+        guard inode.droppedAt <= mark, metadata.holdsLease(inode.id) else {
+            // What is cached is older than this change, and the lease may count again: a session that was late is renewed with all its leases.
+            return forget(inode)
+        }
         if let old, inode.pagesVersion == old.version { inode.pagesVersion = attributes.version }
         inode.stored = attributes
     }
 
     func currentAttributes(_ inode: CachedInode) async throws(Errno) -> Attributes {
-        if let cached = cachedAttributes(inode) { return cached }
-        let mark = mark
-        let reply = try await ask(.attributes(inode.id))
-        guard case .attributes(let attributes) = reply.answer else { throw nonsense("a question for attributes") }
-        learn(attributes, leased: reply.leased.contains(inode.id), since: mark)
-        return cachedAttributes(inode) ?? inode.effective(attributes)
+        inode.pins += 1
+        defer { inode.pins -= 1 }
+        while true {
+            if let cached = cachedAttributes(inode) { return cached }
+            let mark = mark
+            let reply = try await ask(.attributes(inode.id))
+            guard case .attributes(let attributes) = reply.answer else { throw nonsense("a question for attributes") }
+            learn(attributes, leased: reply.leased.contains(inode.id), since: mark)
+            if attributes.version >= inode.acknowledged { return cachedAttributes(inode) ?? inode.effective(attributes) }
+        }
     }
 
     package func attributes(_ id: InodeID) async throws(Errno) -> AttributesReply {

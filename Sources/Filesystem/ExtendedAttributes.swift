@@ -74,7 +74,7 @@ extension DistributedFilesystem {
         }
         forgetKnown()
         defer { forgetKnown() }
-        let outcome = try await perform(command)
+        let outcome = try await perform(command, on: inode)
         if case .done(let attributes?, _) = outcome { adopt(attributes, since: mark) }
     }
 }

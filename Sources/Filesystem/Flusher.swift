@@ -194,7 +194,8 @@ extension DistributedFilesystem {
         dirty.drop()
         dirtyInodes[inode.id] = nil
         inode.pagesVersion = nil
-        noteChange(inode)
+        // A commit that failed may have been carried out.
+        forget(inode)
         wakeWriters(nil)
     }
 

@@ -120,7 +120,7 @@ extension DistributedFilesystem {
             } else {
                 try await commit(inode)
                 let mark = mark
-                let outcome = try await perform(.update(inode: id, attributes: change, edits: [], republished: []))
+                let outcome = try await perform(.update(inode: id, attributes: change, edits: [], republished: []), on: inode)
                 guard case .done(let attributes?, _) = outcome else { throw nonsense("an update") }
                 adopt(attributes, since: mark)
                 return AttributesReply(attributes: inode.effective(attributes), validity: 0)

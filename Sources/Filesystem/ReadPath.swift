@@ -100,8 +100,8 @@ extension DistributedFilesystem {
         let leased = reply.leased.contains(inode.id)
         learn(attributes, leased: leased, since: mark)
         guard leased, inode.recall == nil, metadata.holdsLease(inode.id) else {
-            // A file with changes here is under an exclusive lease, and the answer alone would miss them.
-            return (content, attributes, isCached: inode.isDirty)
+            // A file with changes here is under an exclusive lease, and the answer alone would miss them, also those committed while it was under way.
+            return (content, attributes, isCached: inode.isDirty || attributes.version < inode.acknowledged)
         }
         guard inode.changedAt <= mark, inode.droppedAt <= mark, inode.stored != nil else {
             return (content, attributes, isCached: inode.stored != nil)

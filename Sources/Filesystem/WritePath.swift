@@ -54,6 +54,7 @@ extension DistributedFilesystem {
             // again because of such a recall would let two writers take the lease from each other for ever, and neither write.
             guard inode.recall == nil, metadata.holdsExclusive(inode.id) else { continue }
             if let stored = inode.stored, stored.version >= granted.version { continue }
+            guard granted.version >= inode.acknowledged else { continue }
             if inode.stored != nil { noteChange(inode) }
             inode.stored = granted
         }

@@ -51,6 +51,57 @@ import Testing
         #expect(try await world.mounts[1].contents("f") == [7])
     }
 
+    /// A mount that was frozen comes back in the middle of a commit: its leases do not count when the answer arrives, and count again a moment later.
+    @Test func whatIsCommittedWhileLeasesAreLateIsNotForgotten() async throws {
+        let world = try World()
+        let mount = world.mount
+        let (inode, handle) = try await mount.create("f", flags: O_RDWR | O_APPEND)
+        try await mount.write(inode, handle, at: 0, [1, 2])
+        mount.metadata.beforeAnswer = { mount.metadata.isLate = true }
+        try await mount.sync(inode, handle)
+        mount.metadata.beforeAnswer = nil
+        mount.metadata.isLate = false
+        #expect(try await mount.read(inode, handle) == [1, 2])
+        #expect(try await mount.files.attributes(inode).attributes.size == 2)
+        try await mount.write(inode, handle, at: 0, [3])
+        try await mount.sync(inode, handle)
+        #expect(try await mount.read(inode, handle) == [1, 2, 3])
+        try await mount.close(inode, handle)
+    }
+
+    /// The same for names: an entry that was made then is not taken for absent later.
+    @Test func namesThatAreMadeWhileLeasesAreLateAreNotForgotten() async throws {
+        let world = try World()
+        let mount = world.mount
+        #expect(Set(try await mount.names()) == [".", ".."])
+        await #expect(throws: Errno.notFound) { _ = try await mount.lookup("d") }
+        mount.metadata.beforeAnswer = { mount.metadata.isLate = true }
+        _ = try await mount.makeDirectory("d")
+        mount.metadata.beforeAnswer = nil
+        mount.metadata.isLate = false
+        #expect(try await mount.lookup("d").kind == .directory)
+        #expect(Set(try await mount.names()) == [".", "..", "d"])
+        #expect(try await mount.files.attributes(.root).attributes.links == 3)
+    }
+
+    /// A question without a lease was answered before the commit, and the answer arrives after it.
+    @Test(arguments: ["attributes", "lookup", "read"])
+    func anAnswerThatACommitOvertookIsNotBelieved(question: String) async throws {
+        let world = try World()
+        let mount = world.mount
+        let (inode, handle) = try await mount.create("f")
+        try await mount.write(inode, handle, at: 0, [1, 2])
+        mount.metadata.isLate = true
+        mount.metadata.beforeReply = { try? await mount.sync(inode, handle) }
+        switch question {
+        case "attributes": #expect(try await mount.files.attributes(inode).attributes.size == 2)
+        case "lookup": #expect(try await mount.lookup("f").size == 2)
+        default: #expect(try await mount.read(inode, handle) == [1, 2])
+        }
+        mount.metadata.isLate = false
+        try await mount.close(inode, handle)
+    }
+
     @Test func aRenamedFileIsNeverSeenEmpty() async throws {
         let world = try World(mounts: 2, seed: 3, jittery: true)
         let random = SeededRandom(seed: 8)

@@ -11,6 +11,12 @@ package final class FakeMetadata: MetadataClient {
     package var onSessionLost: (@LoopActor () -> Void)?
     /// While set, every request fails with it.
     package var failure: MetadataError?
+    /// While set, the session was not renewed in time and no lease counts, but the leader has not ended it.
+    package var isLate = false
+    /// Called between the moment when a command is carried out and its answer.
+    package var beforeAnswer: (@LoopActor () async -> Void)?
+    /// Called between the moment when a question is answered and the arrival of the answer, once.
+    package var beforeReply: (@LoopActor () async -> Void)?
     /// What the next updates get instead of being carried out.
     package var refusals: [Outcome] = []
     /// Updates as they were sent.
@@ -23,7 +29,12 @@ package final class FakeMetadata: MetadataClient {
 
     package func query(_ query: Query) async throws(MetadataError) -> QueryReply {
         if let failure { throw failure }
-        return await leader.query(query, by: self)
+        let reply = await leader.query(query, by: self)
+        if let hook = beforeReply {
+            beforeReply = nil
+            await hook()
+        }
+        return reply
     }
 
     package func perform(_ command: Command) async throws(MetadataError) -> Outcome {
@@ -32,7 +43,9 @@ package final class FakeMetadata: MetadataClient {
             updates.append(command)
             if !refusals.isEmpty { return refusals.removeFirst() }
         }
-        return await leader.perform(command, by: self)
+        let outcome = await leader.perform(command, by: self)
+        await beforeAnswer?()
+        return outcome
     }
 
     package func acquireExclusive(_ inode: InodeID) async throws(MetadataError) -> Attributes {
@@ -41,8 +54,8 @@ package final class FakeMetadata: MetadataClient {
         return attributes
     }
 
-    package func holdsExclusive(_ inode: InodeID) -> Bool { failure == nil && leader.holds(inode, self) == .exclusive }
-    package func holdsLease(_ inode: InodeID) -> Bool { failure == nil && leader.holds(inode, self) != nil }
+    package func holdsExclusive(_ inode: InodeID) -> Bool { !isLate && failure == nil && leader.holds(inode, self) == .exclusive }
+    package func holdsLease(_ inode: InodeID) -> Bool { !isLate && failure == nil && leader.holds(inode, self) != nil }
     package func release(_ inodes: [InodeID]) { leader.release(inodes, by: self) }
     package var leaseRemaining: UInt64 { 10 * Nanoseconds.second }
     package func close() async {}

@@ -36,6 +36,19 @@ package final class ByteImage {
         kept = current
     }
 
+    /// For people: sizes, and what was not synced.
+    var summary: String {
+        let names = changes.map { change in
+            switch change {
+            case .write(let offset, let bytes): "write \(bytes.count) at \(offset)"
+            case .truncate(let size): "truncate to \(size)"
+            case .zero(let range): "zero \(range)"
+            }
+        }
+        let state = isDoubtful ? "in doubt, " : lastStandsAlone ? "the last one perhaps alone, " : ""
+        return "\(state)\(kept.size) bytes synced, then \(names.joined(separator: ", "))"
+    }
+
     package var size: UInt64 { current.size }
     /// Changes that were not synced.
     package var pending: Int { changes.count }

@@ -49,7 +49,7 @@ package final class ImageLedger: Ledger {
         // Only what did not change during the read can be compared.
         guard image.version == version, !isOwner || recorder.lossCount(client) == losses && !image.isDoubtful else { return }
         if let place = image.mismatch(bytes, at: offset, wanted: count, isExact: isOwner) {
-            violate(.content, inode, client, "read \(bytes.count) bytes at \(offset): \(place)")
+            violate(.content, inode, client, "read \(bytes.count) bytes at \(offset)\(isOwner ? " of its own file" : ""): \(place); \(image.summary)")
         }
     }
 
