@@ -68,13 +68,15 @@ extension DistributedFilesystem {
         table.recount(directory)
     }
 
-    /// Counts a lookup of the kernel and says how long it may keep what it is told.
+    /// Counts a lookup of the kernel and says how long it may keep what it is told: as long as the lease, of what is cached here as well.
     private func entered(_ directory: CachedInode, _ name: Name, _ attributes: Attributes) -> EntryReply {
         let child = table.obtain(attributes.inode)
         child.lookups += 1
         trim()
+        let isPresent = if case .present(child.id, _) = directory.directory?.entry(name) { true } else { false }
         return EntryReply(
-            attributes: attributes, attributesValidity: attributeValidity(child), entryValidity: entryValidity(directory, name))
+            attributes: attributes, attributesValidity: (child.stored?.version ?? 0) >= attributes.version ? attributeValidity(child) : 0,
+            entryValidity: isPresent ? entryValidity(directory, name) : 0)
     }
 
     func checked(_ name: [UInt8]) throws(Errno) -> Name {
@@ -113,7 +115,8 @@ extension DistributedFilesystem {
                     target: target))
         } record: { outcome, known in
             guard case .done(let attributes?, _) = outcome else { return }
-            if known { self.setName(directory, name, .present(attributes.inode, attributes.kind)) }
+            guard known else { return }
+            self.setName(directory, name, .present(attributes.inode, attributes.kind))
             self.learnFresh(attributes, target: target)
         }
         guard case .done(let attributes?, _) = outcome else { throw nonsense("a create") }

@@ -91,6 +91,10 @@ package final class DistributedFilesystem: FileOperations {
         putSlots = Slots(count: options.putsInFlight)
         commitSlots = Slots(count: options.commitsInFlight)
         metadata.onRecall = { [weak self] recall in await self?.answer(recall) ?? RecallAnswer(stillOpen: false) }
+        metadata.onOutdated = { [weak self] inodes in
+            guard let self else { return }
+            for id in inodes { if let inode = table.existing(id) { forget(inode) } }
+        }
         metadata.onSessionLost = { [weak self] in self?.sessionLost() }
     }
 
@@ -172,6 +176,7 @@ package final class DistributedFilesystem: FileOperations {
         let old = inode.stored
         noteChange(inode)
         inode.acknowledged = max(inode.acknowledged, attributes.version)
+        if attributes.version < inode.acknowledged { return }
         if let old, old.version >= attributes.version { return }
         guard inode.droppedAt <= mark, metadata.holdsLease(inode.id) else {
             // What is cached is older than this change, and the lease may count again: a session that was late is renewed with all its leases.

@@ -186,11 +186,12 @@ extension LeaderMetadataClient {
                 writer.integer(acknowledged)
                 item.command.encode(to: &writer)
             }
-            let (grants, outcome) = try decode(reply.body) { reader throws(DecodeError) in
-                (try Grants(from: &reader), try Outcome(from: &reader))
+            let (grants, outcome, isRemembered) = try decode(reply.body) { reader throws(DecodeError) in
+                (try Grants(from: &reader), try Outcome(from: &reader), try reader.boolean())
             }
             _ = install(grants, connection, number)
             noteOpen(item.command, outcome)
+            if isRemembered { onOutdated?(outcome.inodes) }
             return .success(outcome)
         } catch {
             return .failure(error)

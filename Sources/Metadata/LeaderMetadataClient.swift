@@ -46,6 +46,7 @@ package final class LeaderMetadataClient: MetadataClient {
     /// Where servers of the metadata service may be.
     package var nodes: [NodeID]
     package var onRecall: (@LoopActor (Recall) async -> RecallAnswer)?
+    package var onOutdated: (@LoopActor ([InodeID]) -> Void)?
     package var onSessionLost: (@LoopActor () -> Void)?
     /// Called when none of `nodes` leads to a leader: there may be others meanwhile. Returns when `nodes` is as up to date as it can be.
     package var onNoLeader: (@LoopActor () async -> Void)?

@@ -27,6 +27,9 @@ package protocol MetadataClient: AnyObject, Sendable {
     /// Called when leases must be given back: flush or drop, then return; the inode's lease is gone (or down to shared) when this has returned. The
     /// result says whether the inode is open here, so that an unlink elsewhere keeps it alive.
     var onRecall: (@LoopActor (Recall) async -> RecallAnswer)? { get set }
+    /// Called right before the outcome of a command is returned that the leader had carried out earlier: others may have changed since what it
+    /// shows of these inodes, so it must not be cached, and nothing that is cached of them may be taken for what it led to.
+    var onOutdated: (@LoopActor ([InodeID]) -> Void)? { get set }
     /// Called when the session was lost (expired while cut off, fenced): every cached thing is void, unflushed changes are lost.
     var onSessionLost: (@LoopActor () -> Void)? { get set }
     /// Ends the session in order: everything must be flushed before.

@@ -6,7 +6,7 @@ import Transport
 
 // Commands of sessions: in their order, with everybody else's leases on what they touch given back first.
 extension MetadataServer {
-    /// Body: header, sequence, acknowledgedBelow, command. The answer: `Grants`, outcome.
+    /// Body: header, sequence, acknowledgedBelow, command. The answer: `Grants`, outcome, whether it was remembered.
     func command(_ message: Transport.Message, _ channel: any Channel) async throws(TransportError) -> Transport.Message {
         guard message.body.count <= MessageLimits.commandBytes else { throw TransportError(.malformed, "the command is too large") }
         let (header, sequence, acknowledged, command) = try decode(message) { reader throws(DecodeError) in
@@ -21,7 +21,7 @@ extension MetadataServer {
         guard let session = try await admit(header, channel) else {
             try await barrier()
             let outcome = try await propose(command)
-            return reply(CommandResult(outcome: outcome, grants: Grants(number: 0)))
+            return reply(CommandResult(outcome: outcome, grants: Grants(number: 0), isRemembered: false))
         }
         if let known = session.commands[sequence] { return reply(try await known.wait()) }
         guard session.commands.count < options.waitingRequests else { throw Refusal.busy.error }
@@ -45,6 +45,7 @@ extension MetadataServer {
         var writer = ByteWriter(reserving: 512)
         result.grants.encode(to: &writer)
         result.outcome.encode(to: &writer)
+        writer.boolean(result.isRemembered)
         return Transport.Message(body: writer.bytes)
     }
 
@@ -214,33 +215,35 @@ extension MetadataServer {
     }
 
     /// A command was applied: grants leases on what it changed and answers.
-    func complete(_ item: PendingCommand, _ outcome: Outcome) {
+    /// - Parameter isRemembered: it was applied earlier, and others may have changed what the outcome shows since: no lease comes with it.
+    func complete(_ item: PendingCommand, _ outcome: Outcome, isRemembered: Bool) {
         if item.ticket != 0 {
             table.removeIntent(item.ticket, on: item.touched)
             item.ticket = 0
         }
         var grants = Grants(number: item.session?.recalls ?? 0)
         if let session = item.session, !session.isFenced, leadership != nil {
+            func grant(_ inode: InodeID, exclusive: Bool = false) { if !isRemembered { self.grant(inode, to: session, exclusive: exclusive, &grants) } }
             let isCreation = if case .create = item.proposal.command { true } else { false }
             switch outcome {
             case .done(let attributes, let parents):
-                if let inode = attributes?.inode { grant(inode, to: session, exclusive: isCreation, &grants) }
-                for parent in parents { grant(parent.inode, to: session, exclusive: false, &grants) }
+                if let inode = attributes?.inode { grant(inode, exclusive: isCreation) }
+                for parent in parents { grant(parent.inode) }
             case .removed(let attributes, let orphaned, let parents):
                 if orphaned, item.isOpenHere { table.setOpen(attributes.inode, session.id) }
-                if attributes.links > 0 { grant(attributes.inode, to: session, exclusive: false, &grants) }
-                for parent in parents { grant(parent.inode, to: session, exclusive: false, &grants) }
+                if attributes.links > 0 { grant(attributes.inode) }
+                for parent in parents { grant(parent.inode) }
             case .renamed(let moved, let other, let orphaned, let parents):
                 if orphaned, item.isOpenHere, let other { table.setOpen(other.inode, session.id) }
-                grant(moved.inode, to: session, exclusive: false, &grants)
-                if let other, other.links > 0 { grant(other.inode, to: session, exclusive: false, &grants) }
-                for parent in parents { grant(parent.inode, to: session, exclusive: false, &grants) }
+                grant(moved.inode)
+                if let other, other.links > 0 { grant(other.inode) }
+                for parent in parents { grant(parent.inode) }
             case .recordSet, .failed: break
             }
             trimLeases()
         }
         for inode in item.touched { changed(inode) }
-        settle(item, .success(CommandResult(outcome: outcome, grants: grants)))
+        settle(item, .success(CommandResult(outcome: outcome, grants: grants, isRemembered: isRemembered)))
     }
 
     private func grant(_ inode: InodeID, to session: MetadataSession, exclusive: Bool, _ grants: inout Grants) {

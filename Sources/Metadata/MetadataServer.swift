@@ -256,7 +256,10 @@ package final class MetadataServer {
         do throws(StoreError) {
             let outcomes = try namespace.apply(proposals, index: entry.index, term: entry.term)
             for (proposal, outcome) in zip(proposals, outcomes) { followUp(proposal, outcome) }
-            for (command, outcome) in zip(batch, outcomes) { complete(command, outcome) }
+            let remembered = namespace.remembered
+            for (position, (command, outcome)) in zip(batch, outcomes).enumerated() {
+                complete(command, outcome, isRemembered: remembered.contains(position))
+            }
         } catch {
             fail("the metadata state cannot be written: \(error.cause)", isOutOfSpace: error.code == .noSpace)
             return

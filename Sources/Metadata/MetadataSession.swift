@@ -72,4 +72,6 @@ final class PendingCommand {
 struct CommandResult: Sendable {
     var outcome: Outcome
     var grants: Grants
+    /// It had the outcome earlier: others may have changed since what it shows.
+    var isRemembered: Bool
 }

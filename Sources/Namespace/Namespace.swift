@@ -14,6 +14,8 @@ package final class Namespace {
 
     private let store: any OrderedStore
     private var state: StateRecord
+    /// Which proposals of the last entry had been carried out before, so that their outcomes tell of the past.
+    package private(set) var remembered: Set<Int> = []
 
     /// Opens the namespace in `store`; in an empty store it makes the root directory (mode 0755, owner 0, times 0).
     /// - Throws: `.corrupt` where the store holds something else, or a snapshot that was not installed to its end.
@@ -54,11 +56,15 @@ package final class Namespace {
     /// `.failed(.invalid)`.
     /// - Throws: what the store throws; then nothing was changed.
     package func apply(_ proposals: [Proposal], index: UInt64, term: UInt64) throws(StoreError) -> [Outcome] {
+        remembered.removeAll(keepingCapacity: true)
         guard index > state.appliedIndex else { return [] }
         let transaction = Transaction(store: store, state: state, index: index)
         var outcomes: [Outcome] = []
         outcomes.reserveCapacity(proposals.count)
-        for proposal in proposals { outcomes.append(try transaction.carryOut(proposal)) }
+        for (position, proposal) in proposals.enumerated() {
+            outcomes.append(try transaction.carryOut(proposal))
+            if transaction.isRemembered { remembered.insert(position) }
+        }
         try store.write(transaction.finish(term: term))
         state = transaction.state
         return outcomes

@@ -29,7 +29,10 @@ extension Transaction {
         #if CANARIES
             if Canary.appliesRetriesTwice.isActive { record.highest = min(record.highest, sequence > 0 ? sequence - 1 : 0) }
         #endif
-        if sequence <= record.highest, let outcome: Outcome = try value(RowKey.outcome(session, sequence)) { return outcome }
+        if sequence <= record.highest, let outcome: Outcome = try value(RowKey.outcome(session, sequence)) {
+            isRemembered = true
+            return outcome
+        }
 
         let outcome = try perform(proposal.command)
         // A closed session needs no memory of how it was closed.

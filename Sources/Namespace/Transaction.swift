@@ -20,6 +20,8 @@ final class Transaction {
     let index: UInt64
     /// The present command's time.
     var time: Timestamp = 0
+    /// The present command had been carried out before.
+    var isRemembered = false
 
     init(store: any OrderedStore, state: StateRecord, index: UInt64) {
         self.store = store
@@ -31,6 +33,7 @@ final class Transaction {
     /// Starts a command.
     func begin(time: Timestamp) {
         self.time = time
+        isRemembered = false
         undo.removeAll(keepingCapacity: true)
         undoState = state
         undoOrder = order.count

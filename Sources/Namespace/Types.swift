@@ -257,6 +257,16 @@ package enum Outcome: Equatable, Sendable {
     /// The new version of a cluster record.
     case recordSet(version: UInt64)
     case failed(NamespaceError)
+
+    /// The inodes whose attributes it shows.
+    package var inodes: [InodeID] {
+        switch self {
+        case .done(let attributes, let parents): (attributes.map { [$0.inode] } ?? []) + parents.map(\.inode)
+        case .removed(let attributes, _, let parents): [attributes.inode] + parents.map(\.inode)
+        case .renamed(let moved, let other, _, let parents): [moved.inode] + (other.map { [$0.inode] } ?? []) + parents.map(\.inode)
+        case .recordSet, .failed: []
+        }
+    }
 }
 
 /// Why a command or a query failed; nothing was changed. `Filesystem` maps these to errno in one table.

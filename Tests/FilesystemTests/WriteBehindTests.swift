@@ -84,6 +84,26 @@ import Testing
         #expect(try await mount.files.attributes(.root).attributes.links == 3)
     }
 
+    /// The leader changed before the answer came, and somebody else removed what was made before the next one answered from memory.
+    @Test(arguments: [true, false])
+    func anOutcomeOfThePastIsNotCached(isFile: Bool) async throws {
+        let world = try World(mounts: 2)
+        let mount = world.mount
+        mount.metadata.beforeAnswer = {
+            world.leader.expel(mount.metadata)
+            let name = Array("f".utf8)
+            if isFile { try? await world.mounts[1].files.unlink(.root, name) } else { try? await world.mounts[1].files.removeDirectory(.root, name) }
+            _ = try? await mount.lookup("g")
+            #expect(mount.metadata.holdsLease(.root))
+        }
+        mount.metadata.isRemembered = true
+        if isFile { _ = try? await mount.create("f") } else { _ = try await mount.makeDirectory("f") }
+        mount.metadata.beforeAnswer = nil
+        mount.metadata.isRemembered = false
+        await #expect(throws: Errno.notFound) { _ = try await mount.lookup("f") }
+        #expect(try await mount.files.attributes(.root).attributes.links == 2)
+    }
+
     /// A question without a lease was answered before the commit, and the answer arrives after it.
     @Test(arguments: ["attributes", "lookup", "read"])
     func anAnswerThatACommitOvertookIsNotBelieved(question: String) async throws {

@@ -8,6 +8,7 @@ package import Runtime
 package final class FakeMetadata: MetadataClient {
     package let leader: FakeLeader
     package var onRecall: (@LoopActor (Recall) async -> RecallAnswer)?
+    package var onOutdated: (@LoopActor ([InodeID]) -> Void)?
     package var onSessionLost: (@LoopActor () -> Void)?
     /// While set, every request fails with it.
     package var failure: MetadataError?
@@ -15,6 +16,8 @@ package final class FakeMetadata: MetadataClient {
     package var isLate = false
     /// Called between the moment when a command is carried out and its answer.
     package var beforeAnswer: (@LoopActor () async -> Void)?
+    /// Outcomes count as remembered from an earlier leader.
+    package var isRemembered = false
     /// Called between the moment when a question is answered and the arrival of the answer, once.
     package var beforeReply: (@LoopActor () async -> Void)?
     /// What the next updates get instead of being carried out.
@@ -45,6 +48,7 @@ package final class FakeMetadata: MetadataClient {
         }
         let outcome = await leader.perform(command, by: self)
         await beforeAnswer?()
+        if isRemembered { onOutdated?(outcome.inodes) }
         return outcome
     }
 

@@ -110,6 +110,47 @@ import TestSupport
         }
     }
 
+    /// The answer to a command dies with the leader. Until the next one answers it from memory, somebody else has changed the inode: what the answer shows
+    /// is old, and no lease may come with it.
+    @Test @LoopActor func aRememberedOutcomeBringsNoLease() async throws {
+        var overtaken = 0
+        for seed: UInt64 in 1...8 {
+            let group = TestGroup(3, seed: seed)
+            try await group.start()
+            let (a, b) = (group.client("a"), group.client("b"))
+            try await group.run {
+                let inode = try #require(try await b.create("file").attributes?.inode)
+                b.release([inode])
+                _ = try await b.lookup("nothing")
+                var outdated: [InodeID] = []
+                a.onOutdated = { outdated += $0 }
+                var isCarriedOut = false
+                group.beforeAnswer = { name in
+                    guard name == "a", !isCarriedOut else { return }
+                    isCarriedOut = true
+                    await group.world.clock.sleep(nanoseconds: Nanoseconds.minute)
+                }
+                func update(_ client: LeaderMetadataClient, _ mode: UInt16) -> Task<Outcome, any Error> {
+                    Task { @LoopActor in
+                        try await client.perform(.update(inode: inode, attributes: AttributeChange(mode: mode), edits: [], republished: []))
+                    }
+                }
+                let first = update(a, 0o600)
+                try await group.wait { isCarriedOut }
+                group.kill(try await group.leader())
+                let second = update(b, 0o640)
+                let early = try #require(try await first.value.attributes)
+                #expect(early.mode == 0o600)
+                #expect(outdated == [inode])
+                if try await #require(second.value.attributes).version > early.version {
+                    overtaken += 1
+                    #expect(!a.holdsLease(inode))
+                }
+            }
+        }
+        #expect(overtaken > 0)
+    }
+
     @Test @LoopActor func twoThatWantWhatTheOtherHasDoNotBlockEachOther() async throws {
         let group = TestGroup(3)
         try await group.start()

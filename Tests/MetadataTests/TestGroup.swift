@@ -41,6 +41,8 @@ final class TestGroup {
     var adjust: (inout MetadataOptions) -> Void
     private var clients: [String: LeaderMetadataClient] = [:]
     var deleted: [BlockKey] = []
+    /// Called with the name of a client between the moment when its command was carried out and the answer.
+    var beforeAnswer: (@LoopActor (String) async -> Void)?
     /// Whether a server may begin without its log.
     var canRejoin = true
 
@@ -71,9 +73,11 @@ final class TestGroup {
         let environment = world.node(node.id.rawValue, disk: node.disk)
         let settings = ChannelSettings(
             identity: ChannelIdentity(cluster: Self.cluster, node: node.id, role: .node, machine: node.name),
-            handler: { [weak node] kind, message, channel throws(TransportError) in
+            handler: { [weak node, weak self] kind, message, channel throws(TransportError) in
                 guard let server = node?.server else { throw TransportError(.unavailable, "not started") }
-                return try await server.handle(kind, message, channel)
+                let reply = try await server.handle(kind, message, channel)
+                if kind == .metadataCommand, let hook = self?.beforeAnswer { await hook(channel.peer.label) }
+                return reply
             }, log: Self.log)
         let connections = Connections(environment: environment, addresses: addresses, settings: settings)
         let listener = RequestServer(environment: environment, settings: settings)

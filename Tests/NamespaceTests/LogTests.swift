@@ -27,7 +27,9 @@ import Testing
         let first = try tree.run([proposal(1, try create("a")), proposal(2, try create("a")), proposal(1, try create("a"))])
         #expect(first[0].error == nil && first[1].error == .exists && first[2] == first[0])
         // Repeated in a later entry, and after a restart, with the same outcome, failures included.
+        #expect(tree.namespace.remembered == [2])
         try tree.unlink("a")
+        #expect(tree.namespace.remembered == [])
         try tree.reload()
         #expect(try tree.run([proposal(2, try create("a")), proposal(1, try create("a"))]) == [first[1], first[0]])
         #expect(try tree.lookup("a") == nil)
