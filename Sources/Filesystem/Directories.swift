@@ -40,7 +40,7 @@ extension DistributedFilesystem {
         guard let page = try await page(directory, at: max(position, 2), plus: plus) else { return items }
         let skipped = Int(max(position, 2) - page.first)
         for (index, entry) in page.entries.enumerated().dropFirst(skipped) {
-            let reply = plus ? self.reply(directory.inode, entry, leased: page.leased) : nil
+            let reply = plus ? self.reply(directory.inode, entry, page) : nil
             items.append(
                 DirectoryItem(
                     name: entry.name.bytes, inode: entry.inode, kind: entry.kind, next: page.first + UInt64(index) + 1, entry: reply))
@@ -50,11 +50,11 @@ extension DistributedFilesystem {
     }
 
     /// The entry with attributes, where they are sure: a lease came with them.
-    private func reply(_ directory: CachedInode, _ entry: DirectoryEntry, leased: Set<InodeID>) -> EntryReply? {
+    private func reply(_ directory: CachedInode, _ entry: DirectoryEntry, _ page: DirectoryHandle.Page) -> EntryReply? {
         let attributes: Attributes
         if let child = table.existing(entry.inode), let cached = cachedAttributes(child) {
             attributes = cached
-        } else if leased.contains(entry.inode), metadata.holdsLease(entry.inode), let listed = entry.attributes,
+        } else if page.leased.contains(entry.inode), metadata.holdsLease(entry.inode), let listed = entry.attributes,
             table.existing(entry.inode) == nil
         {
             // Put out of the table since it was listed, with its lease held on: still right.
@@ -64,7 +64,8 @@ extension DistributedFilesystem {
         }
         let child = table.obtain(entry.inode)
         return EntryReply(
-            attributes: attributes, attributesValidity: attributeValidity(child), entryValidity: entryValidity(directory, entry.name))
+            attributes: attributes, attributesValidity: attributeValidity(child, of: attributes),
+            entryValidity: entryValidity(directory, entry.name, entry.inode, since: page.mark))
     }
 
     /// The page that holds a position, read now if it is not at hand; nil past the end.
@@ -106,7 +107,7 @@ extension DistributedFilesystem {
             if let attributes = entry.attributes, leased.contains(entry.inode) { learn(attributes, leased: true, since: mark) }
         }
         if mayFeed { feed(directory, entries, complete: complete) }
-        return DirectoryHandle.Page(first: border.first, entries: entries, leased: leased, isLast: complete)
+        return DirectoryHandle.Page(first: border.first, entries: entries, leased: leased, mark: mark, isLast: complete)
     }
 
     /// Notes listed names; after the last page of an undisturbed reading the directory is known completely.
@@ -137,6 +138,6 @@ extension DistributedFilesystem {
         }
         // If attributes of most are missing, one question for all is cheaper than one for each.
         guard !plus || leased.count * 2 >= entries.count else { return nil }
-        return DirectoryHandle.Page(first: first, entries: entries, leased: leased, isLast: true)
+        return DirectoryHandle.Page(first: first, entries: entries, leased: leased, mark: mark, isLast: true)
     }
 }

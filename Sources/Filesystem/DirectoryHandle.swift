@@ -13,6 +13,8 @@ final class DirectoryHandle {
         var entries: [DirectoryEntry]
         /// Children on which a lease came with the page.
         var leased: Set<InodeID>
+        /// The stamp when it was asked for.
+        var mark: UInt64
         /// Nothing comes after this page.
         var isLast: Bool
     }

@@ -68,15 +68,14 @@ extension DistributedFilesystem {
         table.recount(directory)
     }
 
-    /// Counts a lookup of the kernel and says how long it may keep what it is told: as long as the lease, of what is cached here as well.
+    /// Counts a lookup of the kernel and says how long it may keep what it is told.
     private func entered(_ directory: CachedInode, _ name: Name, _ attributes: Attributes) -> EntryReply {
         let child = table.obtain(attributes.inode)
         child.lookups += 1
         trim()
-        let isPresent = if case .present(child.id, _) = directory.directory?.entry(name) { true } else { false }
         return EntryReply(
-            attributes: attributes, attributesValidity: (child.stored?.version ?? 0) >= attributes.version ? attributeValidity(child) : 0,
-            entryValidity: isPresent ? entryValidity(directory, name) : 0)
+            attributes: attributes, attributesValidity: attributeValidity(child, of: attributes),
+            entryValidity: entryValidity(directory, name, child.id))
     }
 
     func checked(_ name: [UInt8]) throws(Errno) -> Name {

@@ -203,18 +203,24 @@ package final class DistributedFilesystem: FileOperations {
         let inode = table.obtain(id)
         let attributes = try await currentAttributes(inode)
         trim()
-        return AttributesReply(attributes: attributes, validity: attributeValidity(inode))
+        return AttributesReply(attributes: attributes, validity: attributeValidity(inode, of: attributes))
     }
 
-    /// How long the kernel may use attributes of an inode.
-    func attributeValidity(_ inode: CachedInode) -> UInt64 {
-        guard options.kernelAttributeValidity > 0, kernelCache != nil, inode.recall == nil, metadata.holdsLease(inode.id) else { return 0 }
+    /// How long the kernel may use attributes of an inode: as long as the lease, if they are those that are cached here. Others may be from before the
+    /// present lease.
+    func attributeValidity(_ inode: CachedInode, of attributes: Attributes) -> UInt64 {
+        guard options.kernelAttributeValidity > 0, kernelCache != nil, inode.recall == nil, let stored = inode.stored,
+            stored.version <= attributes.version, metadata.holdsLease(inode.id)
+        else { return 0 }
         inode.kernelMayHold = true
         return min(options.kernelAttributeValidity, metadata.leaseRemaining)
     }
 
-    /// How long the kernel may use a name of a directory.
-    func entryValidity(_ directory: CachedInode, _ name: Name) -> UInt64 {
+    /// How long the kernel may take a name of a directory for that of `child`: as long as the lease, if that is known under it. A page of a listing that
+    /// was read under an earlier one does not count; `mark` tells when that was.
+    func entryValidity(_ directory: CachedInode, _ name: Name, _ child: InodeID, since mark: UInt64? = nil) -> UInt64 {
+        let isKnown = if case .present(child, _) = directory.directory?.entry(name) { true } else { mark.map { directory.changedAt <= $0 } ?? false }
+        guard isKnown else { return 0 }
         guard options.kernelEntryValidity > 0, kernelCache != nil, directory.recall == nil, metadata.holdsLease(directory.id),
             directory.kernelNames.count < 65_536
         else { return 0 }

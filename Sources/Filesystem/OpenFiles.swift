@@ -127,7 +127,7 @@ extension DistributedFilesystem {
             }
         }
         let attributes = try await currentAttributes(inode)
-        return AttributesReply(attributes: attributes, validity: attributeValidity(inode))
+        return AttributesReply(attributes: attributes, validity: attributeValidity(inode, of: attributes))
     }
 
     package func readSymlink(_ id: InodeID) async throws(Errno) -> [UInt8] {

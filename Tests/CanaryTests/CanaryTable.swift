@@ -4,12 +4,10 @@ import Model
 enum CanaryTable {
     static let cases: [CanaryCase] = consensus + namespace + leases + blocks + files
 
-    /// Those for which there is no setting yet that finds them within few seeds and is clean without them.
-    static let withoutBound: [Canary] = [.votesTwice, .dropsRecalls, .skipsGracePeriod, .syncsTooEarly]
-
     private static let consensus = [
         CanaryCase(.commitsWithoutQuorum, ["liveness", "lost", "names", "inodeReused", "replicas"], seeds: 5, deposed),
         CanaryCase(.electsOutdated, ["inodeReused", "lost", "names", "replicas"], seeds: 4, lagging),
+        CanaryCase(.votesTwice, ["leaders"], seeds: 3, divided),
         CanaryCase(.skipsLogSync, ["liveness", "lost", "names", "replicas"], seeds: 3, powerless),
         CanaryCase(.compactsBeforeFlush, ["liveness", "lost", "names", "replicas"], seeds: 4, restarts),
         CanaryCase(.snapshotsInPart, ["replicas"], seeds: 3, wiped),
@@ -24,6 +22,8 @@ enum CanaryTable {
 
     private static let leases = [
         CanaryCase(.sharesExclusiveLeases, ["content"], seeds: 3, appends),
+        CanaryCase(.dropsRecalls, ["content", "register"], seeds: 1, shared),
+        CanaryCase(.skipsGracePeriod, ["content", "register"], seeds: 4, changing),
         CanaryCase(.cachesPastLease, ["names", "content", "register"], seeds: 4, frozen),
         CanaryCase(.ignoresFencing, ["names", "content", "register"], seeds: 8, frozen),
     ]
@@ -37,6 +37,7 @@ enum CanaryTable {
 
     private static let files = [
         CanaryCase(.appendsAtStaleEnd, ["content"], seeds: 3, appends),
+        CanaryCase(.syncsTooEarly, ["content", "notPrefix", "lost"], seeds: 4, dying),
         CanaryCase(.renamesInTwoSteps, ["names", "register", "lost"], seeds: 3, plain),
     ]
 
@@ -50,6 +51,18 @@ enum CanaryTable {
     private static let lagging = CanarySetting(
         seconds: 26, workloads: "storm,manifest",
         faults: (0..<8).flatMap { ["\(1 + 3 * $0).000 +1.500 isolate \($0 % 3 + 1)", "\(2 + 3 * $0).400 +1.000 kill-leader"] })
+    /// Two servers that do not hear each other stand for election when the third one, far away from both, comes back.
+    private static let divided = CanarySetting(
+        seconds: 60, workloads: "storm",
+        faults: ["1.000 +58.000 cut 1 2", "1.000 +58.000 slow 1 3 300", "1.000 +58.000 slow 2 3 300"] + (0..<8).map { "\(2 + 7 * $0).000 +1.000 kill 3" })
+    private static let changing = CanarySetting(
+        seconds: 14, workloads: "register,append", faults: (0..<4).map { "\(2 + 3 * $0).000 +1.000 kill-leader" })
+    /// Clients die while nothing can be committed.
+    private static let dying = CanarySetting(
+        seconds: 30, workloads: "append,image,manifest",
+        faults: (0..<5).flatMap { round in
+            ["\(4 + 5 * round).000 +1.500 kill-leader"] + (1...3).map { "\(4 + 5 * round).900 +0.300 kill-client \($0)" }
+        })
     private static let powerless = CanarySetting(workloads: "manifest,storm", faults: ["4.000 +1.000 power-all", "8.000 +1.000 power-all"])
     private static let powerlessBlocks = CanarySetting(workloads: "manifest,blocks", faults: ["4.000 +1.000 power-all", "8.000 +1.000 power-all"])
     /// An orderly stop compacts the log.
@@ -65,6 +78,7 @@ enum CanaryTable {
     private static let plain = CanarySetting(workloads: "storm,tree,register", faults: none)
     private static let bytes = CanarySetting(workloads: "image,append", faults: none)
     private static let links = CanarySetting(workloads: "links", faults: none)
+    private static let shared = CanarySetting(workloads: "append,register", faults: none)
     private static let appends = CanarySetting(workloads: "append", faults: none)
     private static let frozen = CanarySetting(
         seconds: 45, workloads: "tree,append,register", faults: ["2.000 +18.000 freeze-client 1", "22.000 +18.000 freeze-client 2"])

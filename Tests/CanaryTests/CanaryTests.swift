@@ -22,8 +22,7 @@ import Testing
     }
 
     @Test func everyCanaryIsAccountedFor() {
-        let known = CanaryTable.cases.map(\.canary) + CanaryTable.withoutBound
-        #expect(known.map(\.rawValue).sorted() == Canary.allCases.map(\.rawValue).sorted())
+        #expect(CanaryTable.cases.map(\.canary.rawValue).sorted() == Canary.allCases.map(\.rawValue).sorted())
     }
 
     @Test func listsAndRefuses() throws {

@@ -435,6 +435,35 @@ import Testing
         try await world.mounts[1].close(inode, handle)
     }
 
+    /// A listing goes on over a change made elsewhere, and shows what was there when it began: the kernel must not take that for the present.
+    @Test func theKernelMayNotHoldNamesOfAnOldListing() async throws {
+        let world = try World(mounts: 2) {
+            $0.kernelEntryValidity = Nanoseconds.second
+            $0.kernelAttributeValidity = Nanoseconds.second
+        }
+        let (mount, other) = (world.mounts[0], world.mounts[1])
+        let kernel = FakeKernel()
+        mount.files.kernelCache = kernel
+        for name in ["a", "b"] { try await other.put(name, [1]) }
+        for name in ["a", "b"] { _ = try await mount.lookup(name) }
+        let handle = try await mount.files.openDirectory(.root)
+        func listed() async throws -> [String: UInt64] {
+            var result: [String: UInt64] = [:]
+            for item in try await mount.files.readDirectory(.root, handle: handle, position: 2, plus: true) {
+                result[String(decoding: item.name, as: UTF8.self)] = item.entry?.entryValidity ?? 0
+            }
+            return result
+        }
+        #expect(try await listed() == ["a": Nanoseconds.second, "b": Nanoseconds.second])
+        try await other.files.rename(.root, Array("a".utf8), to: .root, Array("c".utf8), mode: .replace)
+        _ = try await mount.lookup("c")
+        _ = try await mount.lookup("b")
+        #expect(mount.metadata.holdsLease(.root))
+        #expect(try await listed() == ["a": 0, "b": Nanoseconds.second])
+        await mount.files.releaseDirectory(.root, handle: handle)
+        #expect(kernel.names.count == 1)
+    }
+
     /// The kernel compares size and time of change; what it cannot see by these, it is told.
     @Test func theKernelIsToldOfChangesThatLookLikeNone() async throws {
         let world = try World(mounts: 2) { $0.kernelAttributeValidity = 100 * Nanoseconds.second }

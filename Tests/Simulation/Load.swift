@@ -45,6 +45,9 @@ final class Load {
         world.onLog = { [weak self] name, line in self?.heard(name, line) }
     }
 
+    private static let leads = "leads the metadata service term="
+    private var leaders: [Substring: String] = [:]
+
     // MARK: Clients
 
     /// Makes the directories of the workloads. The cluster must serve.
@@ -99,8 +102,13 @@ final class Load {
         if let life = lives.removeValue(forKey: client.name) { recorder.ended(life) }
     }
 
-    /// A client that gives changes up says so in its log.
+    /// A client that gives changes up says so in its log, and so does a server that leads.
     private func heard(_ name: String, _ line: String) {
+        if line.contains(Self.leads), let term = line.split(separator: "=").last {
+            let leader = leaders[term] ?? name
+            leaders[term] = leader
+            if leader != name { recorder.violate(Violation(.leaders, "term \(term)", "\(leader) led in it, and then \(name)")) }
+        }
         guard let life = lives[name], line.hasPrefix("error "), line.contains("are lost") || line.contains("given up") else { return }
         let inode = line.split(separator: " ").first { $0.hasPrefix("inode=") }.flatMap { UInt64($0.dropFirst(6)) }
         recorder.changesDropped(life, inode.map { InodeID(rawValue: $0) })

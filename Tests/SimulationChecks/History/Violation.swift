@@ -31,6 +31,8 @@ package struct Violation: Equatable, Sendable, CustomStringConvertible {
         case block
         /// A call failed with an error that it may not have.
         case error
+        /// Two servers led the metadata service in one term (election safety, figure 3 of the Raft paper).
+        case leaders
         /// Replicas of the metadata differ.
         case replicas
         /// The namespace contradicts itself.
