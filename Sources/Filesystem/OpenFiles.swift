@@ -40,9 +40,12 @@ extension DistributedFilesystem {
         private static let directFlag: Int32 = 0o40000
     #endif
 
+    /// What is appended goes past the kernel's pages: a write(2) that begins in a page which the kernel does not hold comes in two requests, cut at the
+    /// page's end (fs/fuse/file.c, fuse_fill_write_pages), and another mount's line could come between the two.
     private func opened(_ inode: CachedInode, flags: Int32) -> OpenReply {
         let handle = newHandle(inode)
         handles[handle] = FileHandle(inode: inode, flags: flags)
+        let isDirect = flags & Self.directFlag != 0 || flags & O_APPEND != 0 && flags & O_ACCMODE != O_RDONLY
         var keepCache = false
         if let stored = inode.stored, metadata.holdsLease(inode.id) {
             keepCache = inode.pagesVersion == stored.version
@@ -50,7 +53,7 @@ extension DistributedFilesystem {
         } else {
             inode.pagesVersion = nil
         }
-        return OpenReply(handle: handle, keepCache: keepCache, direct: flags & Self.directFlag != 0)
+        return OpenReply(handle: handle, keepCache: keepCache, direct: isDirect)
     }
 
     package func create(

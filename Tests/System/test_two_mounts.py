@@ -2,6 +2,8 @@
 
 import os
 import random
+import subprocess
+import sys
 
 from cluster import Cluster, check
 
@@ -79,6 +81,40 @@ def test_appends_from_two_mounts_all_arrive():
             os.close(file)
         lines = open(f"{sides[0]}/log").read().splitlines()
         check(lines == [f"line {number}" for number in range(200)], f"{len(lines)} lines of 200, or in another order")
+
+
+APPENDER = """
+import os, random, sys
+path, name, count = sys.argv[1], sys.argv[2], int(sys.argv[3])
+choose = random.Random(name)
+for number in range(count):
+    # Opened anew for each line: then the kernel holds no page of the file.
+    file = os.open(path, os.O_WRONLY | os.O_APPEND)
+    line = f"{name} {number} ".encode() + b"x" * choose.randint(1, 3000) + b"\\n"
+    assert os.write(file, line) == len(line)
+    os.close(file)
+"""
+
+
+def test_lines_that_two_mounts_append_at_once_do_not_mix():
+    """Each write(2) is one piece, also where it crosses the border of a page."""
+    with Cluster() as cluster:
+        sides = [cluster.second_mount(1), cluster.second_mount(2)]
+        open(f"{sides[0]}/log", "w").close()
+        count = 600
+        writers = [
+            subprocess.Popen([sys.executable, "-c", APPENDER, f"{side}/log", name, str(count)]) for side, name in zip(sides, ("one", "two"))
+        ]
+        for writer in writers:
+            check(writer.wait() == 0, "a writer failed")
+        for side in sides:
+            seen = {"one": [], "two": []}
+            for line in open(f"{side}/log"):
+                words = line.split()
+                whole = len(words) == 3 and words[0] in seen and set(words[2]) == {"x"}
+                check(whole, f"a line of two writers: {line[:80]!r}… of {len(line)} bytes")
+                seen[words[0]].append(int(words[1]))
+            check(seen == {"one": list(range(count)), "two": list(range(count))}, "lines are lost, doubled or in another order")
 
 
 def test_open_on_one_unlinked_on_the_other():
