@@ -40,6 +40,8 @@ package enum Canary: String, CaseIterable, Sendable {
     case ignoresFencing
     /// A new leader grants leases before the sessions of the old one have said what they hold.
     case skipsGracePeriod
+    /// A lock is granted although one of another session conflicts with it.
+    case grantsConflictingLocks
 
     // Blocks
 
