@@ -23,6 +23,7 @@ enum CanaryTable {
     ]
 
     private static let leases = [
+        CanaryCase(.grantsConflictingLocks, ["locks"], seeds: 2, lockUsers),
         CanaryCase(.sharesExclusiveLeases, ["content"], seeds: 3, appends),
         CanaryCase(.cachesPastLease, ["names", "content", "register"], seeds: 4, frozen),
         CanaryCase(.ignoresFencing, ["names", "content", "register"], seeds: 8, frozen),
@@ -65,6 +66,7 @@ enum CanaryTable {
     private static let plain = CanarySetting(workloads: "storm,tree,register", faults: none)
     private static let bytes = CanarySetting(workloads: "image,append", faults: none)
     private static let links = CanarySetting(workloads: "links", faults: none)
+    private static let lockUsers = CanarySetting(workloads: "locks", faults: none)
     private static let appends = CanarySetting(workloads: "append", faults: none)
     private static let frozen = CanarySetting(
         seconds: 45, workloads: "tree,append,register", faults: ["2.000 +18.000 freeze-client 1", "22.000 +18.000 freeze-client 2"])

@@ -119,6 +119,7 @@ package final class FakeLeader {
 
     /// The session is over: leases and opens are gone.
     package func expel(_ client: FakeMetadata) {
+        locks.drop(client.session)
         for inode in Array(leases.keys) { leases[inode]?[ObjectIdentifier(client)] = nil }
         release(Array(openBy.keys), by: client)
     }

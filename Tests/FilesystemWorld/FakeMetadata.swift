@@ -7,7 +7,7 @@ package import Runtime
 @LoopActor
 package final class FakeMetadata: MetadataClient {
     package let leader: FakeLeader
-    private var session: SessionID
+    package private(set) var session: SessionID
     package var onRecall: (@LoopActor (Recall) async -> RecallAnswer)?
     package var onOutdated: (@LoopActor ([InodeID]) -> Void)?
     package var onSessionLost: (@LoopActor () -> Void)?
@@ -99,7 +99,6 @@ package final class FakeMetadata: MetadataClient {
     /// The session ends, and a new one begins.
     package func loseSession() {
         leader.expel(self)
-        leader.locks.drop(session)
         isLosing = true
         onSessionLost?()
         isLosing = false
