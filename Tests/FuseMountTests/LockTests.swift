@@ -85,7 +85,7 @@ import Testing
             let other = try Child(mounted.path)
             for child in [one, other] { #expect(await child.ask(Self.setup) == "None") }
             #expect(await one.ask("fcntl.flock(f, fcntl.LOCK_EX)") == "None")
-            #expect(await other.ask("signal.signal(signal.SIGALRM, lambda *_: None) and None") == "None")
+            #expect(await other.ask("[signal.signal(signal.SIGALRM, lambda *_: None)] and None") == "None")
             #expect(await other.ask("signal.siginterrupt(signal.SIGALRM, True)") == "None")
             #expect(await other.ask("scope.__setitem__('C', ctypes.CDLL(None, use_errno=True))") == "None")
             other.tell("(C.flock(f, fcntl.LOCK_EX), ctypes.get_errno() == errno.EINTR)")
