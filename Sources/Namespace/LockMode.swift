@@ -1,3 +1,4 @@
+/// How a lock is held.
 package enum LockMode: UInt8, Sendable, CaseIterable {
     /// LOCK_SH, F_RDLCK: any number of owners.
     case shared = 0

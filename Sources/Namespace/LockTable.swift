@@ -4,7 +4,8 @@ package import Model
 ///
 /// As Linux has it (fs/locks.c; fcntl(2), flock(2)): a request is granted as soon as no lock of another owner conflicts with it. It never waits for others
 /// that wait: POSIX lets F_SETLK fail only because of a lock that is held, and a reader that waited behind a waiting writer could keep a program from ever
-/// coming to its unlock. When something is given up, those that wait are looked at in the order in which they came, before anybody new.
+/// coming to its unlock. When something is given up, those that wait are looked at in the order in which they came, before anybody new; but who converts a
+/// lock comes before them, so that an exclusive lock can always come down to a shared one.
 package struct LockTable: Sendable {
     package struct Limits: Sendable {
         /// Pieces of locks, in all and of one session.
