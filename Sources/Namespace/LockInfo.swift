@@ -1,3 +1,5 @@
+import Model
+
 /// One lock as somebody else is shown it.
 package struct LockInfo: Equatable, Sendable {
     package var holder: LockHolder

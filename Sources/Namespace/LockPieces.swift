@@ -3,6 +3,11 @@ package struct LockPieces: Equatable, Sendable {
     package struct Piece: Equatable, Sendable {
         package var range: LockRange
         package var mode: LockMode
+
+        package init(range: LockRange, mode: LockMode) {
+            self.range = range
+            self.mode = mode
+        }
     }
 
     package private(set) var pieces: [Piece] = []

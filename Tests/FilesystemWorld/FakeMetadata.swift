@@ -2,6 +2,7 @@ package import Metadata
 package import Model
 package import Namespace
 package import Runtime
+import TestSupport
 
 /// A session with the leader in this process.
 @LoopActor

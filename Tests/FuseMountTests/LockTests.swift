@@ -1,6 +1,7 @@
 import Glibc
 import Namespace
 import Runtime
+import TestSupport
 import Testing
 
 @testable import FuseMount

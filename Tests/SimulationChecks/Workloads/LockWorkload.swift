@@ -3,6 +3,7 @@ import Glibc
 import Model
 import Namespace
 package import Runtime
+import TestSupport
 
 /// Two users on each client take locks of a few files, wait for them or not, change their minds, and change a value that a lock protects.
 @LoopActor
