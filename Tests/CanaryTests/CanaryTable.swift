@@ -23,7 +23,7 @@ enum CanaryTable {
     ]
 
     private static let leases = [
-        CanaryCase(.grantsConflictingLocks, ["locks"], seeds: 2, lockUsers),
+        CanaryCase(.grantsConflictingLocks, ["locks"], seeds: 3, lockUsers),
         CanaryCase(.sharesExclusiveLeases, ["content"], seeds: 3, appends),
         CanaryCase(.cachesPastLease, ["names", "content", "register"], seeds: 4, frozen),
         CanaryCase(.ignoresFencing, ["names", "content", "register"], seeds: 8, frozen),

@@ -61,7 +61,7 @@ import TestSupport
             let task = waiting(b, lock(.exclusive))
             try await group.wait { waits(group) == 1 }
             // Longer than any deadline of a request: who waits for a lock waits.
-            await group.world.clock.sleep(nanoseconds: 10 * Nanoseconds.minute)
+            await group.world.clock.sleep(nanoseconds: 70 * Nanoseconds.second)
             #expect(waits(group) == 1)
             #expect(try await set(a, lock(nil)) == .granted)
             #expect(try await task.value == .granted)

@@ -104,7 +104,7 @@ import Testing
         }
     }
 
-    @Test(arguments: 1...60) func equalsThePlainTable(seed: Int) throws {
+    @Test(arguments: 1...24) func equalsThePlainTable(seed: Int) throws {
         var random = Generator(state: UInt64(seed) &* 0x9E37_79B9_7F4A_7C15)
         var table = LockTable()
         var plain = Plain(files: 2)

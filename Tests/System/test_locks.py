@@ -303,7 +303,7 @@ def test_counters():
     """Read, add one, write, under a lock: nothing is lost between two mounts with two processes each. Without one, it is."""
     with WorkersCluster() as cluster:
         sides = [cluster.second_mount(1), cluster.second_mount(2)]
-        for kind, count in (("flock", 1000), ("fcntl", 1000), ("closed", 300)):
+        for kind, count in (("flock", 1000), ("fcntl", 1000), ("closed", 200)):
             open(f"{sides[0]}/{kind}", "w").close()
             running = [subprocess.Popen([sys.executable, "-c", INCREMENT, f"{side}/{kind}", str(count), kind]) for side in sides]
             for process in running:
