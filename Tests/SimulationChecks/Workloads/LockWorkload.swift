@@ -105,7 +105,8 @@ package final class LockWorkload: Workload {
         let call = ledger.history(file.name).begin(context.client, .section(found: nil, write: write))
         do throws(Errno) {
             if let found = try await ledger.value(context.files, file.inode, file.handle, context.client) {
-                if context.once(in: 2) { await context.think() }
+                // In steps: a client that was frozen meanwhile goes on with the next one, and may learn of the loss before it writes.
+                for _ in 0..<(context.once(in: 3) ? context.random.below(8) : 1) { await context.think() }
                 ledger.history(file.name).change(call, to: .section(found: found, write: write))
                 let bytes = Cells.positioned(tag: write, place: 0, count: 1)
                 _ = try await context.files.write(file.inode, handle: file.handle, offset: 0, bytes)
