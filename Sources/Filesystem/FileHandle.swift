@@ -1,5 +1,6 @@
 import Digest
 import Glibc
+import Model
 import Namespace
 import Runtime
 
@@ -32,6 +33,9 @@ final class FileHandle {
 
     /// Throws EIO if the handle's user may rely on a lock that is gone. To be looked at again after every suspension.
     func checkLocks() throws(Errno) {
+        #if CANARIES
+            if Canary.usesLostLocks.isActive { return }
+        #endif
         if hasLostLocks { throw .io }
     }
 

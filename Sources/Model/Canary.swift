@@ -42,6 +42,8 @@ package enum Canary: String, CaseIterable, Sendable {
     case skipsGracePeriod
     /// A lock is granted although one of another session conflicts with it.
     case grantsConflictingLocks
+    /// A file is used as before after the mount lost the locks that it held of it.
+    case usesLostLocks
 
     // Blocks
 
