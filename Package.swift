@@ -135,7 +135,7 @@ let package = Package(
                 "Bytes", "Model", "Digest", "OrderedStore", "Runtime", "Telemetry", "Wire", "Ring", "Transport", "Namespace", "Metadata",
                 "Blocks", "Verification", "TestSupport",
             ]),
-        tests("FuseMountTests", ["Bytes", "Model", "Runtime", "Telemetry", "Namespace", "Filesystem", "CFuse", "FuseMount"]),
+        tests("FuseMountTests", ["Bytes", "Model", "Runtime", "Telemetry", "Namespace", "Filesystem", "CFuse", "FuseMount", "TestSupport"]),
         tests("DaemonTests", ["Bytes", "Model", "Runtime", "Credentials", "OrderedStore", "RocksStore", "Metadata", "Daemon", "TestSupport"]),
         tests("TidyTests", []),
         // Starts `dhtfs-simulate` as a process of its own.
@@ -150,7 +150,7 @@ let package = Package(
         .executableTarget(
             name: "dhtfs-simulate", dependencies: ["Model", "Simulation", "SimulationChecks", "Telemetry"], path: "Tests/SimulationProgram", swiftSettings: strict),
         .target(
-            name: "TestSupport", dependencies: ["Bytes", "Model", "OrderedStore", "Runtime", "Telemetry", "Metadata"], path: "Tests/TestSupport",
+            name: "TestSupport", dependencies: ["Bytes", "Model", "OrderedStore", "Runtime", "Telemetry", "Namespace", "Metadata"], path: "Tests/TestSupport",
             swiftSettings: strict),
         .target(
             name: "FilesystemWorld",

@@ -89,13 +89,11 @@ extension AttributeChange {
 }
 
 extension OpenReply {
-    func fileInfo(flags: Int32) -> fuse_file_info {
+    func fileInfo() -> fuse_file_info {
         var file = fuse_file_info()
         file.fh = handle
         file.keep_cache = keepCache ? 1 : 0
         file.direct_io = direct ? 1 : 0
-        // A descriptor that cannot write has nothing to report at close(2).
-        file.noflush = flags & O_ACCMODE == O_RDONLY ? 1 : 0
         return file
     }
 }

@@ -27,9 +27,9 @@ struct FuseCapability: Sendable {
         .init(name: "splice_read", bit: bits(FUSE_CAP_SPLICE_READ), wanted: false),
         .init(name: "splice_write", bit: bits(FUSE_CAP_SPLICE_WRITE), wanted: false),
         .init(name: "splice_move", bit: bits(FUSE_CAP_SPLICE_MOVE), wanted: false),
-        // Locks between processes of one machine are kept by its kernel.
-        .init(name: "posix_locks", bit: bits(FUSE_CAP_POSIX_LOCKS), wanted: false),
-        .init(name: "flock_locks", bit: bits(FUSE_CAP_FLOCK_LOCKS), wanted: false),
+        // Locks count on all machines.
+        .init(name: "posix_locks", bit: bits(FUSE_CAP_POSIX_LOCKS), wanted: true),
+        .init(name: "flock_locks", bit: bits(FUSE_CAP_FLOCK_LOCKS), wanted: true),
         .init(name: "posix_acl", bit: bits(FUSE_CAP_POSIX_ACL), wanted: false),
         .init(name: "export", bit: bits(FUSE_CAP_EXPORT_SUPPORT), wanted: false),
         // Modes arrive with the umask applied.

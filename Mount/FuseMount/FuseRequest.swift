@@ -25,6 +25,9 @@ final class FuseRequest: @unchecked Sendable {
         case query
         /// Something is changed, and goes on being changed: EINTR only where the caller dies and will not be misled.
         case change
+        /// Waiting for a lock: every signal ends it, since alarm(2) is how programs limit it. Whether the lock was granted just before is found out first;
+        /// the system call is restarted where the handler wants that (fuse_setlk, fs/fuse/file.c).
+        case locking
         /// fsync(2), which may be asked again: interrupted like a query, but also served while an orderly stop waits for open files.
         case syncing
         /// close(2): interrupted like a change, served like `syncing`.
@@ -34,6 +37,8 @@ final class FuseRequest: @unchecked Sendable {
     }
 
     let caller: Caller
+    /// Raised where `effect` is `.locking`.
+    let interrupt = Interrupt()
     private let session: FuseSession
     private let thread: pid_t
     private let effect: Effect
@@ -63,7 +68,7 @@ final class FuseRequest: @unchecked Sendable {
     ) {
         guard let request = FuseRequest(pointer, effect) else { return }
         if effect != .housekeeping {
-            if request.session.refusesWork && (effect == .query || effect == .change) {
+            if request.session.refusesWork && (effect == .query || effect == .change || effect == .locking) {
                 request.refuse(ENOTCONN)
                 return
             }
@@ -103,7 +108,7 @@ final class FuseRequest: @unchecked Sendable {
                 let request = Unmanaged<FuseRequest>.fromOpaque(data).takeUnretainedValue()
                 // libfuse holds the request's lock, which answering takes.
                 EventLoop.queueingOnly { request.applySignals() }
-                request.session.interrupts.add(request)
+                if request.effect != .locking { request.session.interrupts.add(request) }
             }, Unmanaged.passRetained(self).toOpaque())
     }
 
@@ -111,9 +116,13 @@ final class FuseRequest: @unchecked Sendable {
 
     /// Looks at the caller's signals and answers with EINTR if they ask for it. Any thread.
     func applySignals() {
+        if effect == .locking {
+            Task { @LoopActor in interrupt.raise() }
+            return
+        }
         let wish = StopWish.of(thread: thread)
         switch (wish, effect) {
-        case (.none, _), (_, .housekeeping), (.interrupt, .change), (.interrupt, .closing): return
+        case (.none, _), (_, .housekeeping), (_, .locking), (.interrupt, .change), (.interrupt, .closing): return
         case (.fatal, _), (.interrupt, .query), (.interrupt, .syncing): Task { @LoopActor in fail(Errno(rawValue: EINTR)) }
         }
     }
@@ -147,16 +156,16 @@ final class FuseRequest: @unchecked Sendable {
         return fuse_reply_entry(request, &parameters) == 0
     }
 
-    @LoopActor func reply(_ entry: EntryReply, _ open: OpenReply, flags: Int32) -> Bool {
+    @LoopActor func reply(_ entry: EntryReply, _ open: OpenReply) -> Bool {
         guard let request = take() else { return false }
         var parameters = session.parameters(of: entry)
-        var file = open.fileInfo(flags: flags)
+        var file = open.fileInfo()
         return fuse_reply_create(request, &parameters, &file) == 0
     }
 
-    @LoopActor func reply(_ open: OpenReply, flags: Int32) -> Bool {
+    @LoopActor func reply(_ open: OpenReply) -> Bool {
         guard let request = take() else { return false }
-        var file = open.fileInfo(flags: flags)
+        var file = open.fileInfo()
         return fuse_reply_open(request, &file) == 0
     }
 
@@ -171,6 +180,12 @@ final class FuseRequest: @unchecked Sendable {
         guard let request = take() else { return }
         var status = reply.attributes.status
         fuse_reply_attr(request, &status, seconds(reply.validity))
+    }
+
+    @LoopActor func reply(lock: flock) {
+        guard let request = take() else { return }
+        var lock = lock
+        fuse_reply_lock(request, &lock)
     }
 
     @LoopActor func reply(written count: Int) {

@@ -22,7 +22,7 @@ extension FuseSession {
             let flags = file.pointee.flags
             FuseRequest.serve(request, flags & O_TRUNC != 0 ? .change : .query) { request, operations throws(Errno) in
                 let opened = try await operations.open(InodeID(rawValue: inode), flags: flags)
-                if !request.reply(opened, flags: flags) {
+                if !request.reply(opened) {
                     await operations.release(InodeID(rawValue: inode), handle: opened.handle)
                 }
             }
@@ -34,15 +34,16 @@ extension FuseSession {
             FuseRequest.serve(request, .change) { request, operations throws(Errno) in
                 let (entry, opened) = try await operations.create(
                     InodeID(rawValue: parent), name, mode: UInt16(mode & 0o7777), flags: flags, request.caller)
-                if !request.reply(entry, opened, flags: flags) {
+                if !request.reply(entry, opened) {
                     await operations.release(entry.attributes.inode, handle: opened.handle)
                     operations.forget(entry.attributes.inode, count: 1)
                 }
             }
         }
         table.flush = { request, inode, file in
-            guard let handle = file?.pointee.fh else { return FuseRequest.refuse(request, EINVAL) }
+            guard let handle = file?.pointee.fh, let owner = file?.pointee.lock_owner else { return FuseRequest.refuse(request, EINVAL) }
             FuseRequest.serve(request, .closing) { request, operations throws(Errno) in
+                await operations.closeLocks(InodeID(rawValue: inode), owner: owner)
                 try await operations.flush(InodeID(rawValue: inode), handle: handle)
                 request.done()
             }

@@ -127,8 +127,9 @@ final class FuseSession: @unchecked Sendable {
         addAttributes(to: &table)
         addFiles(to: &table)
         addDirectories(to: &table)
+        addLocks(to: &table)
         // Left out on purpose; libfuse answers with ENOSYS, which the kernel remembers: access (with default_permissions the kernel
-        // decides; without, everything is allowed), getlk, setlk and flock (kept by the kernel), bmap, poll, ioctl (ENOTTY then).
+        // decides; without, everything is allowed), bmap, poll, ioctl (ENOTTY then).
         return table
     }
 

@@ -29,6 +29,8 @@ extension NodeServices {
         status.appliedIndex = group.applied
         status.sessions = group.sessions
         status.leases = group.leases
+        status.locks = group.locks
+        status.lockWaits = group.lockWaits
         if let store = try? await blockStore.statistics() {
             status.blocks = store.blocks
             status.liveBytes = store.liveBytes

@@ -18,6 +18,9 @@ package struct NodeStatus: Equatable, Sendable, ByteCodable {
     /// Sessions that the leader knows; 0 elsewhere.
     package var sessions: UInt64
     package var leases: UInt64
+    /// Pieces of advisory locks, and requests that wait for one.
+    package var locks: UInt64
+    package var lockWaits: UInt64
     package var blocks: UInt64
     package var liveBytes: UInt64
     package var deadBytes: UInt64
@@ -74,6 +77,8 @@ package struct NodeStatus: Equatable, Sendable, ByteCodable {
         appliedIndex = 0
         sessions = 0
         leases = 0
+        locks = 0
+        lockWaits = 0
         blocks = 0
         liveBytes = 0
         deadBytes = 0
@@ -99,6 +104,8 @@ package struct NodeStatus: Equatable, Sendable, ByteCodable {
         appliedIndex = try reader.integer()
         sessions = try reader.integer()
         leases = try reader.integer()
+        locks = try reader.integer()
+        lockWaits = try reader.integer()
         blocks = try reader.integer()
         liveBytes = try reader.integer()
         deadBytes = try reader.integer()
@@ -121,7 +128,7 @@ package struct NodeStatus: Equatable, Sendable, ByteCodable {
         writer.optional(leader) { $1.encode(to: &$0) }
         writer.array(voters) { $1.encode(to: &$0) }
         for value in [
-            committedIndex, appliedIndex, sessions, leases, blocks, liveBytes, deadBytes, quarantinedBlocks, diskTotalBytes, diskAvailableBytes,
+            committedIndex, appliedIndex, sessions, leases, locks, lockWaits, blocks, liveBytes, deadBytes, quarantinedBlocks, diskTotalBytes, diskAvailableBytes,
             resyncLength, resyncOldestSeconds,
         ] { writer.integer(value) }
         writer.array(members) { $1.encode(to: &$0) }

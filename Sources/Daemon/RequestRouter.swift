@@ -17,7 +17,7 @@ final class RequestRouter {
         guard let services else { throw TransportError(.unavailable, "the daemon is starting") }
         if let node = channel.peer.node { services.membership.heard(node) }
         switch kind {
-        case .raft, .raftSnapshot, .metadataSessionOpen, .metadataSessionRenew, .metadataSessionClose, .metadataQuery, .metadataCommand, .metadataLease,
+        case .raft, .raftSnapshot, .metadataSessionOpen, .metadataSessionRenew, .metadataSessionClose, .metadataQuery, .metadataCommand, .metadataLease, .metadataLock,
             .metadataScan:
             return try await services.metadata.handle(kind, message, channel)
         case .blockPut, .blockReplicate, .blockGet, .blockProbe, .blockDelete, .blockList, .blockCheck, .blockPullFrom, .blockLocate:
@@ -30,7 +30,7 @@ final class RequestRouter {
         case .join:
             guard let admit = services.admit else { throw TransportError(.unavailable, "this daemon admits nobody") }
             return try await admit(message)
-        case .metadataRecall: throw TransportError(.unavailable, "this daemon has no leases")
+        case .metadataRecall, .metadataLockGranted: throw TransportError(.unavailable, "this daemon has no leases")
         }
     }
 }

@@ -33,6 +33,9 @@ final class CachedInode {
     var errorCount: UInt64 = 0
     var lastError = Errno.io
 
+    /// Handles through which advisory locks were taken.
+    var lockHandles: Set<UInt64> = []
+
     /// Changes were given up, and nobody was told yet.
     var hasUntoldLoss = false
 

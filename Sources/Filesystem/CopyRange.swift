@@ -27,6 +27,7 @@ extension DistributedFilesystem {
             let (fragments, _) = try await fragments(from.inode, offset: offset, count: count)
             if fragments.isEmpty { return 0 }
             let attributes = try await exclusive(to.inode)
+            try to.checkLocks()
             if needsCommit(to.inode) {
                 try await commit(to.inode)
                 continue

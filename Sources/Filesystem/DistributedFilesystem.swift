@@ -239,6 +239,7 @@ package final class DistributedFilesystem: FileOperations {
 
     func file(_ handle: UInt64, _ id: InodeID) throws(Errno) -> FileHandle {
         guard let file = handles[handle], file.inode.id == id else { throw .badDescriptor }
+        try file.checkLocks()
         return file
     }
 

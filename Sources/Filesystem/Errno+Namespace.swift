@@ -23,6 +23,10 @@ extension Errno {
     package static let notEmpty = Errno(rawValue: ENOTEMPTY)
     package static let noData = Errno(rawValue: ENODATA)
     package static let notSupported = Errno(rawValue: EOPNOTSUPP)
+    package static let again = Errno(rawValue: EAGAIN)
+    package static let deadlock = Errno(rawValue: EDEADLK)
+    package static let noLocks = Errno(rawValue: ENOLCK)
+    package static let interrupted = Errno(rawValue: EINTR)
     package static let stale = Errno(rawValue: ESTALE)
 
     /// What the metadata service refused.

@@ -1,5 +1,7 @@
 import Digest
 import Glibc
+import Model
+import Namespace
 import Runtime
 
 /// An open file.
@@ -18,10 +20,23 @@ final class FileHandle {
     var leftBehind: [BlockKey] = []
     var prefetched: UInt64 = 0
 
+    /// Who took advisory locks through it and has not closed the file since.
+    var lockOwners: Set<LockOwner> = []
+    /// The session was lost while the mount held locks of the file: see `DistributedFilesystem.loseLocks`.
+    var hasLostLocks = false
+
     init(inode: CachedInode, flags: Int32) {
         self.inode = inode
         self.flags = flags
         seenErrors = inode.errorCount
+    }
+
+    /// Throws EIO if the handle's user may rely on a lock that is gone. To be looked at again after every suspension.
+    func checkLocks() throws(Errno) {
+        #if CANARIES
+            if Canary.usesLostLocks.isActive { return }
+        #endif
+        if hasLostLocks { throw .io }
     }
 
     var appends: Bool { flags & O_APPEND != 0 }

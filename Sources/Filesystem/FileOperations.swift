@@ -39,6 +39,14 @@ package protocol FileOperations: AnyObject, Sendable {
         from source: InodeID, handle: UInt64, offset: UInt64, to target: InodeID, targetHandle: UInt64, targetOffset: UInt64, count: Int
     ) async throws(Errno) -> Int
 
+    /// Sets (`mode` nil: removes) an advisory lock: flock(2), F_SETLK and F_OFD_SETLK of fcntl(2). With `waits` a lock in the way is waited for until
+    /// the interrupt is raised (EINTR). EAGAIN, EDEADLK, ENOLCK.
+    func setLock(_ inode: InodeID, handle: UInt64, _ lock: FileLock, waits: Bool, interrupt: Interrupt?) async throws(Errno)
+    /// F_GETLK: a lock that is in the way of this one.
+    func testLock(_ inode: InodeID, handle: UInt64, _ lock: FileLock) async throws(Errno) -> FileLock?
+    /// Some descriptor of the file was closed by a process: its byte ranges are free (fcntl(2)). Locks of an open file go with `release`.
+    func closeLocks(_ inode: InodeID, owner: UInt64) async
+
     func openDirectory(_ inode: InodeID) async throws(Errno) -> UInt64
     /// Entries from `position` on (0: the start), "." and ".." included; each carries the position after it. The adapter takes as many as fit and
     /// asks again. A snapshot per handle: no entry twice, none lost. With `plus` the adapter tells by `retain` which ones it handed to the kernel.

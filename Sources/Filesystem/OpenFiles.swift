@@ -103,6 +103,7 @@ extension DistributedFilesystem {
             }
         }
         closed(inode)
+        await releaseLocks(file, handle)
     }
 
     package func setAttributes(
@@ -112,8 +113,9 @@ extension DistributedFilesystem {
         inode.pins += 1
         defer { inode.pins -= 1 }
         if let size {
-            try await truncate(inode, to: size)
-            if let handle, let file = handles[handle], file.isSynchronous { try await sync(file) }
+            let file = handle.flatMap { handles[$0] }
+            try await truncate(inode, to: size, through: file)
+            if let file, file.isSynchronous { try await sync(file) }
         }
         if change != AttributeChange() {
             if inode.recall == nil, metadata.holdsExclusive(id), let attributes = cachedAttributes(inode), attributes.kind == .file {

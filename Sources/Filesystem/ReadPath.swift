@@ -29,6 +29,7 @@ extension DistributedFilesystem {
         let inode = file.inode
         guard count > 0 else { return [] }
         let (fragments, size) = try await fragments(inode, offset: offset, count: count)
+        try file.checkLocks()
         guard !fragments.isEmpty else { return [] }
         inode.kernelMayHold = true
         let isSequential = noteRead(file, offset: offset, count: count, size: size)

@@ -67,6 +67,7 @@ extension DistributedFilesystem {
 
     /// The session ended without asking: what was not committed is lost, and everything cached is void.
     func sessionLost() {
+        loseLocks()
         var lost = 0
         for inode in table.all {
             if inode.isDirty {

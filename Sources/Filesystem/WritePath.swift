@@ -20,6 +20,7 @@ extension DistributedFilesystem {
         defer { if !roomWaiters.isEmpty { wakeWriters(nil) } }
         while true {
             let attributes = try await exclusive(inode)
+            try file.checkLocks()
             #if CANARIES
                 if Canary.appendsAtStaleEnd.isActive, file.appends { await clock.sleep(nanoseconds: 200 * Nanoseconds.millisecond) }
             #endif
@@ -144,9 +145,10 @@ extension DistributedFilesystem {
     // MARK: Size and ranges
 
     /// Sets the size. Bytes past it are gone, bytes up to it are zero.
-    func truncate(_ inode: CachedInode, to size: UInt64) async throws(Errno) {
+    func truncate(_ inode: CachedInode, to size: UInt64, through file: FileHandle? = nil) async throws(Errno) {
         guard size <= Limits.fileBytes else { throw .fileTooLarge }
         let attributes = try await exclusive(inode)
+        try file?.checkLocks()
         guard attributes.kind == .file else { throw attributes.kind == .directory ? .isDirectory : .invalid }
         let dirty = dirtying(inode)
         if size < attributes.size {
@@ -183,6 +185,7 @@ extension DistributedFilesystem {
             guard length <= space.available else { throw .noSpace }
             guard mode == 0 else { return }
             let attributes = try await exclusive(inode)
+            try file.checkLocks()
             guard offset + length > attributes.size else { return }
             let dirty = dirtying(inode)
             dirty.pending.extend(to: offset + length, over: attributes.size)
@@ -190,6 +193,7 @@ extension DistributedFilesystem {
         case punchHole | keepSize, zeroRange, zeroRange | keepSize:
             while true {
                 let attributes = try await exclusive(inode)
+                try file.checkLocks()
                 if needsCommit(inode) {
                     try await commit(inode)
                     continue

@@ -177,6 +177,7 @@ extension LeaderMetadataClient {
         generation += 1
         recalled.removeAll()
         recallFloor = 0
+        var locks = lockClaims()
         for (inode, isExclusive) in leases where !isExclusive {
             leases.removeValue(forKey: inode)
             guard let answer = await onRecall?(Recall(inode: inode, keepShared: false)), answer.stillOpen else { continue }
@@ -187,9 +188,11 @@ extension LeaderMetadataClient {
         while true {
             let part = Claim(
                 exclusive: Array(exclusive.prefix(MessageLimits.claims)), open: Array(open.prefix(MessageLimits.claims)),
-                last: exclusive.count <= MessageLimits.claims && open.count <= MessageLimits.claims)
+                locks: Array(locks.prefix(MessageLimits.claims)),
+                last: max(exclusive.count, open.count, locks.count) <= MessageLimits.claims)
             exclusive.removeFirst(part.exclusive.count)
             open.removeFirst(part.open.count)
+            locks.removeFirst(part.locks.count)
             try await renew(channel, term: newer, claim: part, timeout: Self.renewalTimeout)
             if part.last { return }
         }
@@ -219,6 +222,7 @@ extension LeaderMetadataClient {
         unsent = []
         for item in commands { item.finish(.failure(MetadataError(.sessionLost, "the session with the metadata service has ended"))) }
         onSessionLost?()
+        loseLocks(MetadataError(.sessionLost, "the session with the metadata service has ended"))
     }
 
     private func startTicking() {
@@ -239,6 +243,7 @@ extension LeaderMetadataClient {
         let now = now
         for item in outstanding where item.deadline <= now { item.finish(.failure(Self.unavailable)) }
         outstanding.removeAll { $0.result != nil }
+        expireLocks(now)
         if waiters.contains(where: { $0.deadline <= now }) {
             let expired = waiters.filter { $0.deadline <= now }
             waiters.removeAll { $0.deadline <= now }

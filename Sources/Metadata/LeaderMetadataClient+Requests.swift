@@ -8,7 +8,7 @@ package import Wire
 // Requests over a connection, and what their answers bring.
 extension LeaderMetadataClient {
     /// Sends a request with the header of the session before its own fields.
-    private func call(
+    func call(
         _ kind: RequestKind, over connection: Connection, _ deadline: UInt64, fields: (inout ByteWriter) -> Void
     ) async throws(TransportError) -> (reply: Transport.Message, number: UInt64) {
         let header = RequestHeader(session: session, term: term, released: takeReleases())
@@ -73,7 +73,7 @@ extension LeaderMetadataClient {
         return result
     }
 
-    private func decode<Value>(
+    func decode<Value>(
         _ bytes: [UInt8], _ fields: (inout ByteReader) throws(DecodeError) -> Value
     ) throws(TransportError) -> Value {
         let result: Result<Value, DecodeError> = bytes.withUnsafeBytes { raw in
@@ -258,10 +258,11 @@ extension LeaderMetadataClient {
 
     // MARK: Recalls
 
-    /// Answers requests of kind `.metadataRecall`.
+    /// Answers requests of kinds `.metadataRecall` and `.metadataLockGranted`.
     package func handle(
         _ kind: RequestKind, _ message: Transport.Message, _ channel: any Channel
     ) async throws(TransportError) -> Transport.Message {
+        if kind == .metadataLockGranted { return try takeGrants(message) }
         guard kind == .metadataRecall else { throw TransportError(.malformed, "not a request for a client") }
         let request = try decode(message.body) { reader throws(DecodeError) in try RecallRequest(from: &reader) }
         guard request.session == session, session != LeaseTable.nobody else { return Transport.Message(body: [0]) }

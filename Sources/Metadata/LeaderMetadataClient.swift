@@ -91,7 +91,19 @@ package final class LeaderMetadataClient: MetadataClient {
     var releases: [InodeID] = []
     var isReleaseScheduled = false
 
-    /// - Parameter requests: its incoming requests of kind `.metadataRecall` must be given to `handle`.
+    // Advisory locks
+    var held = HeldLocks()
+    var lockLanes: [InodeID: LockLane] = [:]
+    /// Requests that a leader knows of, by the number it knows them by.
+    var lockCalls: [UInt64: OutgoingLock] = [:]
+    /// Of those the ones that were not answered, not even with the answer that they wait.
+    var unansweredLocks: Set<UInt64> = []
+    var nextLock: UInt64 = 1
+    var lockRequests = 0
+    var locksInFlight = 0
+    var lockSlotWaiters: [UnsafeContinuation<Void, Never>] = []
+
+    /// - Parameter requests: its incoming requests of kinds `.metadataRecall` and `.metadataLockGranted` must be given to `handle`.
     package init(environment: Environment, requests: any RequestClient, nodes: [NodeID], options: Options, log: Log) {
         self.environment = environment
         self.requests = requests
@@ -240,6 +252,7 @@ package final class LeaderMetadataClient: MetadataClient {
         for item in outstanding { item.finish(.failure(MetadataError(.sessionLost, "the client is closed"))) }
         outstanding = []
         unsent = []
+        loseLocks(MetadataError(.sessionLost, "the client is closed"))
         wake(nil)
     }
 }

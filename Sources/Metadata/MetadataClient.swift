@@ -20,6 +20,14 @@ package protocol MetadataClient: AnyObject, Sendable {
     func holdsExclusive(_ inode: InodeID) -> Bool
     /// Whether what was cached under a lease of `inode` may still be used: the lease was not recalled and the session is alive.
     func holdsLease(_ inode: InodeID) -> Bool
+    /// Sets or removes an advisory lock of an owner of this session (flock(2), fcntl(2)). With `waits`, a lock that another one is in the way of is waited
+    /// for, over changes of the leader too, until the interrupt is raised; otherwise that is a `.conflict`. Requests about one inode are carried out
+    /// in the order of these calls, but for those that wait.
+    func setLock(_ inode: InodeID, _ lock: FileLock, waits: Bool, interrupt: Interrupt?) async throws(MetadataError) -> LockOutcome
+    /// A lock of another owner that is in the way of this one; nil if there is none.
+    func testLock(_ inode: InodeID, _ lock: FileLock) async throws(MetadataError) -> FileLock?
+    /// Whether the session holds locks of an owner (nil: of anybody) on the inode. During `onSessionLost` still as before.
+    func holdsLock(_ inode: InodeID, _ owner: LockOwner?) -> Bool
     /// Gives leases back of inodes that are no longer cached. `closed`: they are no longer open either (see `Recall.stillOpen`).
     func release(_ inodes: [InodeID])
     /// Nanoseconds for which leases are good if nothing is renewed, from now.

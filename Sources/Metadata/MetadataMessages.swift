@@ -8,6 +8,8 @@ enum MessageLimits {
     static let releases = 1024
     /// Inodes in one part of a claim.
     static let claims = 16_384
+    /// Requests for locks that one message tells of.
+    static let lockGrants = 1024
     /// Inodes on which one answer grants leases: a directory and its entries.
     static let leases = 4100
     static let nameBytes = 255
@@ -73,24 +75,28 @@ struct SessionReply: Equatable, Sendable, ByteCodable {
 struct Claim: Equatable, Sendable, ByteCodable {
     var exclusive: [InodeID]
     var open: [InodeID]
+    var locks: [ClaimedLock]
     /// The last part: everything is said.
     var last: Bool
 
-    init(exclusive: [InodeID], open: [InodeID], last: Bool) {
+    init(exclusive: [InodeID], open: [InodeID], locks: [ClaimedLock], last: Bool) {
         self.exclusive = exclusive
         self.open = open
+        self.locks = locks
         self.last = last
     }
 
     init(from reader: inout ByteReader) throws(DecodeError) {
         exclusive = try reader.array(max: MessageLimits.claims) { inner throws(DecodeError) in try InodeID(from: &inner) }
         open = try reader.array(max: MessageLimits.claims) { inner throws(DecodeError) in try InodeID(from: &inner) }
+        locks = try reader.array(max: MessageLimits.claims) { inner throws(DecodeError) in try ClaimedLock(from: &inner) }
         last = try reader.boolean()
     }
 
     func encode(to writer: inout ByteWriter) {
         writer.array(exclusive) { $1.encode(to: &$0) }
         writer.array(open) { $1.encode(to: &$0) }
+        writer.array(locks) { $1.encode(to: &$0) }
         writer.boolean(last)
     }
 }

@@ -1,4 +1,5 @@
 package import Model
+package import Namespace
 import Runtime
 package import Consensus
 
@@ -17,6 +18,7 @@ package struct MetadataOptions: Sendable {
     package var recallDeadline: UInt64 = 120 * Nanoseconds.second
     /// Leases in all; above it the oldest shared ones are recalled.
     package var leases = 1_000_000
+    package var locks = LockTable.Limits()
     /// The log is compacted when either is reached.
     package var compactBytes = 16 << 20
     package var compactEntries = 50_000

@@ -103,7 +103,7 @@ extension MetadataServer {
         return MetadataStatus(
             node: options.node, position: position, term: term, leader: leader, committed: committedIndex, applied: namespace.appliedIndex,
             durable: storage.durableIndex, logBytes: UInt64(storage.bytesSinceMark), logEntries: UInt64(storage.entriesSinceMark),
-            sessions: UInt64(sessions.count), leases: UInt64(table.count),
+            sessions: UInt64(sessions.count), leases: UInt64(table.count), locks: UInt64(locks.count), lockWaits: UInt64(locks.waitingCount),
             members: configuration.voters.map { member($0, true) } + configuration.learners.map { member($0, false) })
     }
 

@@ -89,6 +89,7 @@ extension MetadataServer {
             if Canary.ignoresFencing.isActive {
                 session.lastSeen = now
                 for inode in table.drop(session.id) { changed(inode) }
+                dropLocks(of: session.id)
                 return
             }
         #endif
@@ -109,6 +110,7 @@ extension MetadataServer {
             session.lane = []
         }
         for inode in table.drop(id) { changed(inode) }
+        dropLocks(of: id)
         leadership?.unclaimed.remove(id)
         finishGraceIfAllClaimed()
     }
@@ -128,6 +130,7 @@ extension MetadataServer {
         scans = [:]
         for command in commands { command.finish(.failure(Refusal.notLeader(hint).error)) }
         table.reset()
+        locks.reset()
         let waiters = inodeWaiters.values.flatMap { $0 }
         inodeWaiters = [:]
         for waiter in waiters { waiter.resume() }

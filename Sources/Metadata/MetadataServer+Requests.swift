@@ -9,7 +9,8 @@ package import Wire
 
 // What comes in from the network.
 extension MetadataServer {
-    /// Answers a request of one of the kinds `.raft`, `.raftSnapshot`, `.metadata…` except `.metadataRecall`.
+    /// Answers a request of one of the kinds `.raft`, `.raftSnapshot`, `.metadata…` except those that a
+    /// leader sends.
     /// - Throws: `.failed` with a `Refusal` as detail where another server, or another time, is right.
     package func handle(
         _ kind: RequestKind, _ message: Transport.Message, _ channel: any Channel
@@ -21,6 +22,7 @@ extension MetadataServer {
         case .metadataQuery: return try await query(message, channel)
         case .metadataCommand: return try await command(message, channel)
         case .metadataLease: return try await lease(message, channel)
+        case .metadataLock: return try await lock(message, channel)
         case .metadataSessionOpen: return try await openSession(message, channel)
         case .metadataSessionRenew: return try await renewSession(message, channel)
         case .metadataSessionClose: return try await closeSession(message, channel)

@@ -64,6 +64,10 @@ extension MetadataServer {
             fence(session)
             return
         }
+        guard claimLocks(claim.locks, by: id) else {
+            log.error("a session claims a lock that conflicts with another one's, or too many", ["session": id.description])
+            return fence(session)
+        }
         for inode in claim.open { table.setOpen(inode, id) }
         if claim.last { claimed(id) }
     }

@@ -68,6 +68,7 @@ package final class MetadataServer {
 
     // Leader: sessions and leases
     var table: LeaseTable
+    var locks: LockTable
     var sessions: [SessionID: MetadataSession] = [:]
     var blockedLanes: [InodeID: Set<SessionID>] = [:]
     var inodeWaiters: [InodeID: [UnsafeContinuation<Void, Never>]] = [:]
@@ -128,6 +129,7 @@ package final class MetadataServer {
         committedIndex = restored.snapshot.index
         term = restored.hardState.term
         table = LeaseTable(limit: options.leases)
+        locks = LockTable(limits: options.locks)
         note(restored.entries)
         configuration = configurations.last?.configuration ?? configuration
         storage.onPersisted = { [weak self] token in self?.persisted(token) }

@@ -22,10 +22,25 @@ final class MetadataSession {
     /// Entries that proposed commands are about to make, remove or replace.
     var names: [EntryName: Int] = [:]
 
+    // Locks: requests by their numbers
+    /// The session knows the answers to all below.
+    private(set) var lockFloor: UInt64 = 0
+    var lockAnswers: [UInt64: LockAnswer] = [:]
+    /// Requests that waited and have their locks; the session was not told yet.
+    var lockGrants: [UInt64] = []
+    var isToldGrants = false
+
     init(id: SessionID, channel: (any Channel)?, now: UInt64) {
         self.id = id
         self.channel = channel
         lastSeen = now
+    }
+
+    /// Forgets answers that were received.
+    func acknowledge(locksBelow number: UInt64) {
+        guard number > lockFloor else { return }
+        lockFloor = number
+        lockAnswers = lockAnswers.filter { $0.key >= number }
     }
 }
 

@@ -33,11 +33,14 @@ package struct MetadataStatus: Equatable, Sendable, ByteCodable {
     package var logEntries: UInt64
     package var sessions: UInt64
     package var leases: UInt64
+    /// Pieces of advisory locks, and requests that wait for one.
+    package var locks: UInt64
+    package var lockWaits: UInt64
     package var members: [Member]
 
     package init(
         node: NodeID, position: Position, term: UInt64, leader: NodeID?, committed: UInt64, applied: UInt64, durable: UInt64,
-        logBytes: UInt64, logEntries: UInt64, sessions: UInt64, leases: UInt64, members: [Member]
+        logBytes: UInt64, logEntries: UInt64, sessions: UInt64, leases: UInt64, locks: UInt64, lockWaits: UInt64, members: [Member]
     ) {
         self.node = node
         self.position = position
@@ -50,6 +53,8 @@ package struct MetadataStatus: Equatable, Sendable, ByteCodable {
         self.logEntries = logEntries
         self.sessions = sessions
         self.leases = leases
+        self.locks = locks
+        self.lockWaits = lockWaits
         self.members = members
     }
 
@@ -66,6 +71,8 @@ package struct MetadataStatus: Equatable, Sendable, ByteCodable {
         logEntries = try reader.integer()
         sessions = try reader.integer()
         leases = try reader.integer()
+        locks = try reader.integer()
+        lockWaits = try reader.integer()
         members = try reader.array(max: 64) { inner throws(DecodeError) in
             Member(
                 node: try NodeID(from: &inner), isVoter: try inner.boolean(), match: try inner.integer(), silence: try inner.integer())
@@ -77,7 +84,7 @@ package struct MetadataStatus: Equatable, Sendable, ByteCodable {
         writer.integer(position.rawValue)
         writer.integer(term)
         writer.optional(leader) { $1.encode(to: &$0) }
-        for value in [committed, applied, durable, logBytes, logEntries, sessions, leases] { writer.integer(value) }
+        for value in [committed, applied, durable, logBytes, logEntries, sessions, leases, locks, lockWaits] { writer.integer(value) }
         writer.array(members) {
             $1.node.encode(to: &$0)
             $0.boolean($1.isVoter)

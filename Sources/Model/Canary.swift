@@ -40,6 +40,10 @@ package enum Canary: String, CaseIterable, Sendable {
     case ignoresFencing
     /// A new leader grants leases before the sessions of the old one have said what they hold.
     case skipsGracePeriod
+    /// A lock is granted although one of another session conflicts with it.
+    case grantsConflictingLocks
+    /// A file is used as before after the mount lost the locks that it held of it.
+    case usesLostLocks
 
     // Blocks
 

@@ -15,6 +15,10 @@ package enum RequestKind: UInt16, CaseIterable, Sendable {
     case metadataLease = 21
     /// From the leader to a session: give a lease back.
     case metadataRecall = 22
+    /// Advisory locks: set, test, give up waiting.
+    case metadataLock = 23
+    /// From the leader to a session: requests for locks that waited are granted.
+    case metadataLockGranted = 24
     // Blocks
     case blockPut = 32
     case blockReplicate = 33
@@ -38,8 +42,8 @@ package enum RequestKind: UInt16, CaseIterable, Sendable {
     package var allowed: [Role] {
         switch self {
         case .raft, .raftSnapshot, .blockReplicate, .blockDelete: [.node]
-        case .metadataRecall, .probe: [.node]
-        case .metadataSessionOpen, .metadataSessionRenew, .metadataSessionClose, .metadataQuery, .metadataCommand, .metadataLease:
+        case .metadataRecall, .metadataLockGranted, .probe: [.node]
+        case .metadataSessionOpen, .metadataSessionRenew, .metadataSessionClose, .metadataQuery, .metadataCommand, .metadataLease, .metadataLock:
             [.mount, .administrator, .node]
         case .blockPut, .blockGet, .blockProbe, .blockLocate: [.mount, .administrator, .node]
         case .status, .layout: [.mount, .administrator, .node]

@@ -21,6 +21,8 @@ enum CanaryTable {
     ]
 
     private static let leases = [
+        CanaryCase(.grantsConflictingLocks, ["locks"], seeds: 3, lockUsers),
+        CanaryCase(.usesLostLocks, ["locks"], seeds: 12, frozenLockUsers),
         CanaryCase(.sharesExclusiveLeases, ["content"], seeds: 3, appends),
         CanaryCase(.dropsRecalls, ["content", "register"], seeds: 1, shared),
         CanaryCase(.skipsGracePeriod, ["content", "register"], seeds: 4, changing),
@@ -79,6 +81,9 @@ enum CanaryTable {
     private static let bytes = CanarySetting(workloads: "image,append", faults: none)
     private static let links = CanarySetting(workloads: "links", faults: none)
     private static let shared = CanarySetting(workloads: "append,register", faults: none)
+    private static let lockUsers = CanarySetting(workloads: "locks", faults: none)
+    private static let frozenLockUsers = CanarySetting(
+        seconds: 45, workloads: "locks", faults: ["2.000 +18.000 freeze-client 1", "22.000 +18.000 freeze-client 2"])
     private static let appends = CanarySetting(workloads: "append", faults: none)
     private static let frozen = CanarySetting(
         seconds: 45, workloads: "tree,append,register", faults: ["2.000 +18.000 freeze-client 1", "22.000 +18.000 freeze-client 2"])

@@ -33,6 +33,16 @@ package final class FakeLeader {
         self.random = random
     }
 
+    /// Advisory locks; sessions are numbered as they join.
+    package let locks = LocalLocks()
+
+    private var lastSession: UInt64 = 0
+
+    package func nextSession() -> SessionID {
+        lastSession += 1
+        return SessionID(rawValue: lastSession)
+    }
+
     package func join(_ client: FakeMetadata) { clients[ObjectIdentifier(client)] = client }
 
     package func jitter() async {
@@ -109,6 +119,7 @@ package final class FakeLeader {
 
     /// The session is over: leases and opens are gone.
     package func expel(_ client: FakeMetadata) {
+        locks.drop(client.session)
         for inode in Array(leases.keys) { leases[inode]?[ObjectIdentifier(client)] = nil }
         release(Array(openBy.keys), by: client)
     }

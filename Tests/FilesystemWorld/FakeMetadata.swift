@@ -2,11 +2,13 @@ package import Metadata
 package import Model
 package import Namespace
 package import Runtime
+import TestSupport
 
 /// A session with the leader in this process.
 @LoopActor
 package final class FakeMetadata: MetadataClient {
     package let leader: FakeLeader
+    package private(set) var session: SessionID
     package var onRecall: (@LoopActor (Recall) async -> RecallAnswer)?
     package var onOutdated: (@LoopActor ([InodeID]) -> Void)?
     package var onSessionLost: (@LoopActor () -> Void)?
@@ -27,6 +29,7 @@ package final class FakeMetadata: MetadataClient {
 
     package init(_ leader: FakeLeader) {
         self.leader = leader
+        session = leader.nextSession()
         leader.join(self)
     }
 
@@ -64,9 +67,43 @@ package final class FakeMetadata: MetadataClient {
     package var leaseRemaining: UInt64 { 10 * Nanoseconds.second }
     package func close() async {}
 
+    /// Inodes on which somebody was granted a lock, and the session did not end since.
+    private var locked: Set<InodeID> = []
+    private var isLosing = false
+
+    package func setLock(_ inode: InodeID, _ lock: FileLock, waits: Bool, interrupt: Interrupt?) async throws(MetadataError) -> LockOutcome {
+        if let failure { throw failure }
+        let asked = session
+        let outcome = await leader.locks.set(session, inode, lock, waits: waits, interrupt: interrupt)
+        guard asked == session else { throw MetadataError(.sessionLost, "the session is over") }
+        switch outcome {
+        case nil: return .interrupted
+        case .granted:
+            if lock.mode != nil { locked.insert(inode) }
+            return .granted
+        case .conflict(let found): return .conflict(FileLock(found.holder.owner, process: 0, found.range, found.mode))
+        case .deadlock: return .deadlock
+        case .exhausted, .waits: return .exhausted
+        }
+    }
+
+    package func testLock(_ inode: InodeID, _ lock: FileLock) async throws(MetadataError) -> FileLock? {
+        if let failure { throw failure }
+        return leader.locks.test(session, inode, lock)
+    }
+
+    package func holdsLock(_ inode: InodeID, _ owner: LockOwner?) -> Bool {
+        guard let owner, !isLosing else { return locked.contains(inode) }
+        return leader.locks.holds(session, inode, owner)
+    }
+
     /// The session ends, and a new one begins.
     package func loseSession() {
         leader.expel(self)
+        isLosing = true
         onSessionLost?()
+        isLosing = false
+        locked = []
+        session = leader.nextSession()
     }
 }

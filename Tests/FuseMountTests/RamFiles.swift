@@ -5,6 +5,7 @@ import Glibc
 import Model
 import Namespace
 import Runtime
+import TestSupport
 
 /// A filesystem in memory, with names on which operations wait until the test lets them go on.
 @LoopActor
@@ -20,6 +21,9 @@ final class RamFiles: FileOperations {
         init(_ attributes: Attributes) { self.attributes = attributes }
     }
 
+    let locks = LocalLocks()
+    private static let session = SessionID(rawValue: 1)
+    private var lockOwners: [UInt64: Set<LockOwner>] = [:]
     var kernelCache: (any KernelCache)?
     /// What replies say, in nanoseconds.
     var attributesValidity: UInt64 = 0
@@ -332,7 +336,32 @@ final class RamFiles: FileOperations {
     }
 
     func flush(_ inode: InodeID, handle: UInt64) async throws(Errno) { count("flush") }
-    func release(_ inode: InodeID, handle: UInt64) async { openHandles.remove(handle) }
+    func release(_ inode: InodeID, handle: UInt64) async {
+        openHandles.remove(handle)
+        for owner in lockOwners.removeValue(forKey: handle) ?? [] {
+            _ = await locks.set(Self.session, inode, FileLock(owner, process: 0, whole: nil), waits: false, interrupt: nil)
+        }
+    }
+    func closeLocks(_ inode: InodeID, owner: UInt64) async {
+        let owner = LockOwner(.posix, owner)
+        for handle in lockOwners.keys { lockOwners[handle]?.remove(owner) }
+        _ = await locks.set(Self.session, inode, FileLock(owner, process: 0, whole: nil), waits: false, interrupt: nil)
+    }
+
+    func setLock(_ inode: InodeID, handle: UInt64, _ lock: FileLock, waits: Bool, interrupt: Interrupt?) async throws(Errno) {
+        count(lock.mode == nil ? "unlock" : "lock")
+        if lock.mode != nil { lockOwners[handle, default: []].insert(lock.owner) }
+        switch await locks.set(Self.session, inode, lock, waits: waits, interrupt: interrupt) {
+        case .granted: return
+        case .conflict, .waits: throw .again
+        case .deadlock: throw .deadlock
+        case .exhausted: throw .noLocks
+        case nil: throw .interrupted
+        }
+    }
+
+    func testLock(_ inode: InodeID, handle: UInt64, _ lock: FileLock) async throws(Errno) -> FileLock? { locks.test(Self.session, inode, lock) }
+
     func sync(_ inode: InodeID, handle: UInt64, dataOnly: Bool) async throws(Errno) { count(dataOnly ? "fdatasync" : "fsync") }
 
     func allocate(_ inode: InodeID, handle: UInt64, mode: Int32, offset: UInt64, length: UInt64) async throws(Errno) {

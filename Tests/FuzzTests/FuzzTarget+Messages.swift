@@ -12,6 +12,8 @@ import OrderedStore
 let someKey = SHA256.key(of: [1])
 let otherKey = SHA256.key(of: [2])
 
+private let someLock = FileLock(LockOwner(.posix, 7), process: 1234, LockRange(10, 19) ?? .all, .exclusive)
+
 extension FuzzTarget {
     /// What the requests and replies of the metadata service carry, but for commands and queries.
     static let metadataMessages = FuzzTarget(
@@ -19,7 +21,12 @@ extension FuzzTarget {
         decoders: [
             .codable(RequestHeader.self, RequestHeader(session: SessionID(rawValue: 5), term: 3, released: [.root, InodeID(rawValue: 9)])),
             .codable(SessionReply.self, SessionReply(session: SessionID(rawValue: 5), term: 3, timeToLive: 15_000_000_000)),
-            .codable(Claim.self, Claim(exclusive: [.root], open: [InodeID(rawValue: 3), InodeID(rawValue: 4)], last: true)),
+            .codable(Claim.self, Claim(exclusive: [.root], open: [InodeID(rawValue: 3), InodeID(rawValue: 4)], locks: [ClaimedLock(inode: .root, lock: someLock)], last: true)),
+            .codable(
+                LockCall.self, .set(number: 3, acknowledgedBelow: 2, inode: .root, lock: someLock, waits: true),
+                .cancel(number: 4, acknowledgedBelow: 2, inode: .root, target: 3), .test(inode: .root, lock: someLock)),
+            .codable(LockAnswer.self, .granted, .conflict(someLock), .waits, .deadlock, .exhausted, .cancelled),
+            .codable(LockGrants.self, LockGrants(session: SessionID(rawValue: 5), numbers: [3, 4])),
             .codable(Grants.self, Grants(number: 7, shared: [.root], exclusive: [InodeID(rawValue: 2)])),
             .codable(RecallRequest.self, RecallRequest(session: SessionID(rawValue: 5), inode: .root, keepShared: true, number: 1)),
             .codable(
@@ -29,7 +36,7 @@ extension FuzzTarget {
                 MetadataStatus.self,
                 MetadataStatus(
                     node: NodeID(rawValue: 1), position: .leader, term: 4, leader: NodeID(rawValue: 1), committed: 9, applied: 9, durable: 9,
-                    logBytes: 100, logEntries: 9, sessions: 1, leases: 2,
+                    logBytes: 100, logEntries: 9, sessions: 1, leases: 2, locks: 3, lockWaits: 1,
                     members: [MetadataStatus.Member(node: NodeID(rawValue: 2), isVoter: true, match: 9, silence: .max)])),
             .codable(Refusal.self, .notLeader(NodeID(rawValue: 2)), .claim(term: 3), .noSession, .busy),
             .codable(SnapshotChunk.self, SnapshotChunk(transfer: 1, number: 2, isLast: true, term: 3, mark: Consensus.SnapshotMark.sample)),

@@ -43,6 +43,8 @@ final class TestGroup {
     var deleted: [BlockKey] = []
     /// Called with the name of a client between the moment when its command was carried out and the answer.
     var beforeAnswer: (@LoopActor (String) async -> Void)?
+    /// The same for requests about locks.
+    var beforeLockAnswer: (@LoopActor (String) async -> Void)?
     /// Whether a server may begin without its log.
     var canRejoin = true
 
@@ -77,6 +79,7 @@ final class TestGroup {
                 guard let server = node?.server else { throw TransportError(.unavailable, "not started") }
                 let reply = try await server.handle(kind, message, channel)
                 if kind == .metadataCommand, let hook = self?.beforeAnswer { await hook(channel.peer.label) }
+                if kind == .metadataLock, let hook = self?.beforeLockAnswer { await hook(channel.peer.label) }
                 return reply
             }, log: Self.log)
         let connections = Connections(environment: environment, addresses: addresses, settings: settings)

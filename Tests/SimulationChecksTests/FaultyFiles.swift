@@ -44,6 +44,8 @@ final class FaultyFiles: FileOperations {
         case lostXattr
         /// rmdir(2) of a full directory says that it is not there.
         case wrongErrno
+        /// A lock is acknowledged and not taken.
+        case lostLock
         /// A sync after a loss says that all is well.
         case silentLoss
     }
@@ -123,6 +125,19 @@ final class FaultyFiles: FileOperations {
             return reply
         }
     }
+
+    func setLock(_ inode: InodeID, handle: UInt64, _ lock: FileLock, waits: Bool, interrupt: Interrupt?) async throws(Errno) {
+        try await call { () async throws(Errno) in
+            if lock.mode != nil, self.strikes(.lostLock) { return }
+            try await self.files.setLock(inode, handle: handle, lock, waits: waits, interrupt: interrupt)
+        }
+    }
+
+    func testLock(_ inode: InodeID, handle: UInt64, _ lock: FileLock) async throws(Errno) -> FileLock? {
+        try await call { () async throws(Errno) in try await self.files.testLock(inode, handle: handle, lock) }
+    }
+
+    func closeLocks(_ inode: InodeID, owner: UInt64) async { await files.closeLocks(inode, owner: owner) }
 
     func readSymlink(_ inode: InodeID) async throws(Errno) -> [UInt8] {
         try await call { () async throws(Errno) in try await self.files.readSymlink(inode) }

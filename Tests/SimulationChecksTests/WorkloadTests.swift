@@ -65,7 +65,7 @@ import Testing
         Canary(.wrongLinks, .storm, .names), Canary(.wrongLinks, .links, .names), Canary(.reusedInode, .storm, .inodeReused),
         Canary(.halfRename, .register, .register), Canary(.cutRename, .register, .halfWritten), Canary(.lostOrphan, .links, .orphan),
         Canary(.lostAttribute, .attributes, .attributes), Canary(.lostXattr, .attributes, .attributes), Canary(.wrongErrno, .storm, .names),
-        Canary(.silentLoss, .tree, .content), Canary(.silentLoss, .append, .content),
+        Canary(.silentLoss, .tree, .content), Canary(.silentLoss, .append, .content), Canary(.lostLock, .locks, .locks),
     ]
 
     @Test nonisolated func everyFaultHasACanary() {

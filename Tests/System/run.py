@@ -16,13 +16,14 @@ from cluster import Cluster
 import test_crash_runs
 import test_failures
 import test_input
+import test_locks
 import test_lossydisk
 import test_security
 import test_space
 import test_tools
 import test_two_mounts
 
-MODULES = [test_input, test_tools, test_two_mounts, test_failures, test_security, test_space, test_lossydisk, test_crash_runs]
+MODULES = [test_input, test_tools, test_two_mounts, test_locks, test_failures, test_security, test_space, test_lossydisk, test_crash_runs]
 
 
 def main():

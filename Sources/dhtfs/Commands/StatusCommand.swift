@@ -70,7 +70,7 @@ enum StatusCommand {
         Terminal.print("cluster \(client.cluster): \(up) of \(answers.count) nodes up, \(layout.effectiveReplicas) copies of each block, layout \(layout.version)")
         if let leader {
             Terminal.print(
-                "metadata: leader \(leader.node), term \(leader.term), \(leader.voters.count) voters, applied \(leader.appliedIndex), \(leader.sessions) sessions")
+                "metadata: leader \(leader.node), term \(leader.term), \(leader.voters.count) voters, applied \(leader.appliedIndex), \(leader.sessions) sessions, \(leader.locks) locks, \(leader.lockWaits) waiting for one")
         } else {
             Terminal.print("metadata: NO LEADER: operations wait until a majority of the voters is up")
         }
@@ -99,7 +99,8 @@ enum StatusCommand {
         guard let status = answer.status else { return .object(members + [("failure", .string(answer.failure))]) }
         members += [
             ("role", .string(status.role)), ("term", .count(status.term)), ("committed", .count(status.committedIndex)), ("applied", .count(status.appliedIndex)),
-            ("voters", .array(status.voters.map { .string("\($0)") })), ("sessions", .count(status.sessions)), ("leases", .count(status.leases)),
+            ("voters", .array(status.voters.map { .string("\($0)") })), ("sessions", .count(status.sessions)), ("leases", .count(status.leases)), ("locks", .count(status.locks)),
+            ("lock_waits", .count(status.lockWaits)),
             ("blocks", .count(status.blocks)), ("live_bytes", .count(status.liveBytes)), ("dead_bytes", .count(status.deadBytes)),
             ("quarantined_blocks", .count(status.quarantinedBlocks)), ("disk_total_bytes", .count(status.diskTotalBytes)),
             ("disk_available_bytes", .count(status.diskAvailableBytes)), ("resync_length", .count(status.resyncLength)),

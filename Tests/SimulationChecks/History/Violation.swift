@@ -29,6 +29,8 @@ package struct Violation: Equatable, Sendable, CustomStringConvertible {
         case orphan
         /// A block that was acknowledged cannot be had, or is another.
         case block
+        /// Two have a lock at once, something was changed without it, or nobody has it and it is not free.
+        case locks
         /// A call failed with an error that it may not have.
         case error
         /// Two servers led the metadata service in one term (election safety, figure 3 of the Raft paper).

@@ -21,6 +21,8 @@ package enum WorkloadKind: String, CaseIterable, Sendable {
     case links
     /// Attributes and extended attributes.
     case attributes
+    /// Advisory locks, and what they protect.
+    case locks
     /// Blocks straight into the ring; needs `WorkloadContext.blocks`.
     case blocks
 
@@ -47,6 +49,7 @@ package enum WorkloadKind: String, CaseIterable, Sendable {
         case .image: ImageWorkload(context)
         case .links: LinkWorkload(context)
         case .attributes: AttributeWorkload(context)
+        case .locks: LockWorkload(context)
         case .blocks: BlockWorkload(context)
         }
     }
