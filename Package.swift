@@ -106,6 +106,12 @@ let package = Package(
 
         // Tests
         .executableTarget(name: "lossydisk", dependencies: ["CFuse", "CPosix"], path: "Tests/LossyDisk", swiftSettings: strict),
+        .target(name: "CSystem", path: "Tests/CSystem"),
+        .target(name: "Conformance", dependencies: ["CSystem"], path: "Tests/Conformance", swiftSettings: strict),
+        .executableTarget(name: "dhtfs-conformance", dependencies: ["Conformance"], path: "Tests/ConformanceProgram", swiftSettings: strict),
+        tests(
+            "ConformanceTests",
+            ["Bytes", "Model", "Runtime", "Telemetry", "Namespace", "Metadata", "Blocks", "Filesystem", "FilesystemWorld", "TestSupport", "Conformance"]),
         tests("BaseTests", ["Bytes", "Model", "Digest", "Runtime", "Telemetry"]),
         tests("RuntimeTests", ["Bytes", "Model", "Runtime", "Telemetry", "Wire", "Transport", "Credentials", "TestSupport"]),
         tests("ConsensusTests", ["Bytes", "Model", "Consensus"]),

@@ -1,0 +1,128 @@
+import Glibc
+
+/// Random operations on a tree and on an oracle, which must agree in every result. With several sides, which are mounts of one tree, each operation
+/// goes through one of them.
+package final class RandomRun {
+    /// A mount, and a view of the oracle with descriptors that go with the mount's.
+    package struct Side {
+        let tree: any SystemCalls
+        let oracle: any SystemCalls
+
+        package init(tree: any SystemCalls, oracle: any SystemCalls) {
+            self.tree = tree
+            self.oracle = oracle
+        }
+    }
+
+    private let sides: [Side]
+    private let seed: UInt64
+    private var calls: RandomCalls
+    private var history: [String] = []
+    package private(set) var done = 0
+    package private(set) var succeeded = 0
+    package private(set) var comparisons = 0
+    /// Operations between two comparisons of the trees.
+    private let interval: Int
+
+    /// - Parameter usesPipes: fifos may be opened; needs a kernel.
+    package init(seed: UInt64, sides: [Side], usesPipes: Bool = true, interval: Int = 1000) {
+        self.sides = sides
+        self.seed = seed
+        self.interval = interval
+        calls = RandomCalls(seed: seed, sides: sides.count, usesPipes: usesPipes)
+    }
+
+    /// - Returns: the first difference, with the operations before it; nil: none.
+    package func run(steps: Int) throws -> String? {
+        let name = "random-\(seed)"
+        for (index, side) in sides.enumerated() {
+            if index == 0 {
+                try side.tree.enter(name)
+                try side.oracle.enter(name)
+            } else {
+                try side.tree.join(name)
+                try side.oracle.join(name)
+            }
+        }
+        defer {
+            for side in sides.dropFirst() {
+                side.tree.part()
+                side.oracle.part()
+            }
+            if let first = sides.first {
+                first.tree.leave()
+                first.oracle.leave()
+            }
+        }
+        for step in 0..<steps {
+            let (index, user, call) = calls.next()
+            let side = sides[index]
+            let found = Agreement.of(side.tree.perform(call, as: user), call)
+            let expected = Agreement.of(side.oracle.perform(call, as: user), call)
+            done = step + 1
+            note("\(step) \(sides.count > 1 ? "mount \(index) " : "")\(user): \(call) = \(expected)")
+            guard found == expected || Agreement.agree(found, expected) else {
+                return report("\(call) as \(user) gave\n  \(found), expected\n  \(expected)")
+            }
+            if case .failed = expected {} else { succeeded += 1 }
+            calls.learn(index, call, expected)
+            if step % interval == interval - 1 || step == steps - 1 {
+                comparisons += 1
+                if let difference = compareTrees() { return report(difference) }
+            }
+        }
+        return nil
+    }
+
+    private func note(_ line: String) {
+        history.append(line)
+        if history.count > 400 { history.removeFirst(200) }
+    }
+
+    private func report(_ difference: String) -> String { history.suffix(60).joined(separator: "\n") + "\n" + difference }
+
+    private func compareTrees() -> String? {
+        guard let first = sides.first else { return nil }
+        let expected = TreeListing(first.oracle).lines
+        for (index, side) in sides.enumerated() {
+            let found = TreeListing(side.tree).lines
+            if found == expected { continue }
+            let place = Array(zip(found, expected)).firstIndex { $0 != $1 } ?? min(found.count, expected.count)
+            let (left, right) = zip(found, expected).first { $0 != $1 } ?? ("\(found.count) entries", "\(expected.count) entries")
+            return "mount \(index): the trees differ at entry \(place): found\n  \(left), expected\n  \(right)"
+        }
+        return nil
+    }
+}
+
+/// Answers without what two filesystems need not agree in: inode numbers, blocks, sizes of directories, the order of names, times that nobody set.
+enum Agreement {
+    /// Times set by `RandomCalls` are before this, those of the clock after it.
+    static let present = Time(1_300_000_000)
+
+    static func of(_ answer: Answer, _ call: Call) -> Answer {
+        switch answer {
+        case .status(var status):
+            status.inode = 0
+            status.blocks = 0
+            status.changed = Time()
+            status.accessed = Time()
+            if status.modified > present { status.modified = present }
+            if status.kind == Flags.directoryType { status.size = 0 }
+            return .status(status)
+        case .entries(let entries):
+            return .entries(entries.map { Entry(name: $0.name, inode: 0, kind: $0.kind, next: 0) }.sorted { $0.name.lexicographicallyPrecedes($1.name) })
+        case .bytes(let bytes):
+            guard case .listXattr = call else { return answer }
+            return .bytes(Array(bytes.split(separator: 0).map(Array.init).sorted { $0.lexicographicallyPrecedes($1) }.joined(separator: [0])))
+        default:
+            return answer
+        }
+    }
+
+    /// Errors between which POSIX lets a filesystem choose.
+    static func agree(_ left: Answer, _ right: Answer) -> Bool {
+        guard case .failed(let one) = left, case .failed(let other) = right else { return false }
+        return Set([one, other]) == Set([EEXIST, ENOTEMPTY])
+    }
+}
