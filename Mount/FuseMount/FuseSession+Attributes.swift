@@ -37,7 +37,7 @@ extension FuseSession {
         }
         table.listxattr = { request, inode, room in
             FuseRequest.serve(request, .query) { request, operations throws(Errno) in
-                let names = try await operations.xattrNames(InodeID(rawValue: inode))
+                let names = try await operations.xattrNames(InodeID(rawValue: inode)).filter { XattrPolicy.isListed($0, to: request.caller.uid) }
                 request.reply(xattr: names.flatMap { $0 + [0] }, room: room)
             }
         }
