@@ -75,7 +75,10 @@ extension FuseSession {
             guard let handle = file?.pointee.fh, let offset = UInt64(exactly: offset) else { return FuseRequest.refuse(request, EINVAL) }
             // libfuse reads the next request into the same memory: the one copy.
             let content = BufferPool.shared.buffer(copying: UnsafeRawBufferPointer(start: bytes, count: size)).slice
+            // Each write brings the descriptor's flags as they are now.
+            let flags = file?.pointee.flags ?? 0
             FuseRequest.serve(request, .change) { request, operations throws(Errno) in
+                operations.setFlags(InodeID(rawValue: inode), handle: handle, flags: flags)
                 request.reply(written: try await operations.write(InodeID(rawValue: inode), handle: handle, offset: offset, content))
             }
         }

@@ -54,6 +54,11 @@ extension DistributedFilesystem {
         return OpenReply(handle: handle, keepCache: keepCache, direct: flags & Self.directFlag != 0)
     }
 
+    package func setFlags(_ id: InodeID, handle: UInt64, flags: Int32) {
+        guard let file = handles[handle], file.inode.id == id else { return }
+        file.flags = file.flags & ~O_APPEND | flags & O_APPEND
+    }
+
     package func create(
         _ parent: InodeID, _ name: [UInt8], mode: UInt16, flags: Int32, _ caller: Caller
     ) async throws(Errno) -> (EntryReply, OpenReply) {

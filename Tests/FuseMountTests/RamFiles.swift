@@ -297,6 +297,8 @@ final class RamFiles: FileOperations {
         return OpenReply(handle: handle(), keepCache: keepCache, direct: false)
     }
 
+    func setFlags(_ inode: InodeID, handle: UInt64, flags: Int32) {}
+
     func create(
         _ parent: InodeID, _ name: [UInt8], mode: UInt16, flags: Int32, _ caller: Caller
     ) async throws(Errno) -> (EntryReply, OpenReply) {

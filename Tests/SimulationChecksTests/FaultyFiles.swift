@@ -185,6 +185,8 @@ final class FaultyFiles: FileOperations {
         try await call { () async throws(Errno) in try await self.files.open(inode, flags: flags) }
     }
 
+    func setFlags(_ inode: InodeID, handle: UInt64, flags: Int32) { files.setFlags(inode, handle: handle, flags: flags) }
+
     func create(
         _ parent: InodeID, _ name: [UInt8], mode: UInt16, flags: Int32, _ caller: Caller
     ) async throws(Errno) -> (EntryReply, OpenReply) {
