@@ -15,6 +15,7 @@
 #include <sys/sysmacros.h>
 #include <sys/uio.h>
 #include <sys/un.h>
+#include <sys/vfs.h>
 #include <sys/wait.h>
 #include <sys/xattr.h>
 #include <time.h>
@@ -119,6 +120,12 @@ long CSystem_utimensat(int directory, const char *path, const int64_t *times, in
 long CSystem_faccessat(int directory, const char *path, int mode, int flags) { CALL(syscall(SYS_faccessat2, directory, path, mode, flags)); }
 long CSystem_umask(unsigned mask) { return umask(mask); }
 long CSystem_entries(int descriptor, void *bytes, size_t length) { CALL(syscall(SYS_getdents64, descriptor, bytes, length)); }
+
+long CSystem_filesystem_kind(const char *path) {
+    struct statfs found;
+    if (statfs(path, &found) != 0) return -errno;
+    return (long)found.f_type;
+}
 
 long CSystem_statfs(const char *path, struct CSystem_space *space) {
     struct statvfs found;

@@ -75,7 +75,7 @@ package enum Call: Sendable {
 }
 
 /// What a call returned.
-package enum Answer: Equatable, Sendable {
+package enum Returned: Equatable, Sendable {
     /// 0, a count, an offset, a descriptor, a umask.
     case number(Int64)
     case bytes([UInt8])
@@ -88,7 +88,7 @@ package enum Answer: Equatable, Sendable {
 
 /// A world that takes system calls.
 package protocol SystemCalls: AnyObject {
-    func perform(_ call: Call, as user: User) -> Answer
+    func perform(_ call: Call, as user: User) -> Returned
     /// Lets at least one step of the clock that stamps files pass.
     func tick()
     /// Makes a directory that everybody may use, and lets paths start there. Descriptors that are left open are closed.

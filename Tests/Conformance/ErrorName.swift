@@ -14,7 +14,7 @@ package enum ErrorName {
     package static func of(_ code: Int32) -> String { names[code] ?? "errno \(code)" }
 }
 
-extension Answer: CustomStringConvertible {
+extension Returned: CustomStringConvertible {
     package var description: String {
         switch self {
         case .number(let number): "\(number)"

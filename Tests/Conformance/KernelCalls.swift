@@ -58,7 +58,7 @@ package final class KernelCalls: SystemCalls {
 
     // MARK: Descriptors
 
-    private func add(_ result: Int) -> Answer {
+    private func add(_ result: Int) -> Returned {
         guard result >= 0 else { return .failed(Int32(-result)) }
         if let free = descriptors.firstIndex(where: { $0 == nil }) {
             descriptors[free] = Int32(result)
@@ -90,9 +90,9 @@ package final class KernelCalls: SystemCalls {
         return withText(path.bytes, body)
     }
 
-    private func number(_ result: Int) -> Answer { result < 0 ? .failed(Int32(-result)) : .number(Int64(result)) }
+    private func number(_ result: Int) -> Returned { result < 0 ? .failed(Int32(-result)) : .number(Int64(result)) }
 
-    private func filled(_ room: Int, _ body: (UnsafeMutableRawPointer) -> Int) -> Answer {
+    private func filled(_ room: Int, _ body: (UnsafeMutableRawPointer) -> Int) -> Returned {
         var bytes = [UInt8](repeating: 0, count: max(1, room))
         let result = bytes.withUnsafeMutableBytes { buffer -> Int in
             guard let address = buffer.baseAddress else { return -Int(EFAULT) }
@@ -102,7 +102,7 @@ package final class KernelCalls: SystemCalls {
         return .bytes(Array(bytes.prefix(result)))
     }
 
-    private func with(_ bytes: [UInt8], _ body: (UnsafeRawPointer, Int) -> Int) -> Answer {
+    private func with(_ bytes: [UInt8], _ body: (UnsafeRawPointer, Int) -> Int) -> Returned {
         // An empty array may have no address.
         let result = (bytes + [0]).withUnsafeBytes { buffer -> Int in
             guard let address = buffer.baseAddress else { return -Int(EFAULT) }
@@ -113,7 +113,7 @@ package final class KernelCalls: SystemCalls {
 
     // MARK: Calls
 
-    package func perform(_ call: Call, as user: User) -> Answer {
+    package func perform(_ call: Call, as user: User) -> Returned {
         if case .umask(let new) = call {
             defer { mask = new & 0o777 }
             return .number(Int64(mask))
@@ -122,7 +122,7 @@ package final class KernelCalls: SystemCalls {
         return onFiles(call) ?? onNames(call) ?? onAttributes(call) ?? onRealTrees(call) ?? .failed(ENOSYS)
     }
 
-    private func onFiles(_ call: Call) -> Answer? {
+    private func onFiles(_ call: Call) -> Returned? {
         switch call {
         case .open(let path, let flags, let mode): return add(withPath(path) { CSystem_openat($0, $1, flags, mode) })
         case .close(let number):
@@ -183,7 +183,7 @@ package final class KernelCalls: SystemCalls {
         return entries
     }
 
-    private func onNames(_ call: Call) -> Answer? {
+    private func onNames(_ call: Call) -> Returned? {
         switch call {
         case .makeDirectory(let path, let mode): return number(withPath(path) { CSystem_mkdirat($0, $1, mode) })
         case .removeDirectory(let path): return number(withPath(path) { CSystem_unlinkat($0, $1, AT_REMOVEDIR) })
@@ -202,7 +202,7 @@ package final class KernelCalls: SystemCalls {
         }
     }
 
-    private func onAttributes(_ call: Call) -> Answer? {
+    private func onAttributes(_ call: Call) -> Returned? {
         switch call {
         case .status(let target):
             var status = CSystem_status()
@@ -271,7 +271,7 @@ package final class KernelCalls: SystemCalls {
         }
     }
 
-    private func onRealTrees(_ call: Call) -> Answer? {
+    private func onRealTrees(_ call: Call) -> Returned? {
         switch call {
         case .mapRead(let number, let count, let offset, let isPrivate):
             return filled(count) { CSystem_map_read(real(number), offset, $0, count, isPrivate ? 1 : 0) }

@@ -10,11 +10,11 @@ package struct Process: Sendable {
         self.user = user
     }
 
-    package func perform(_ call: Call) -> Answer { calls.perform(call, as: user) }
+    package func perform(_ call: Call) -> Returned { calls.perform(call, as: user) }
 
     /// The answer of a call that must succeed.
     @discardableResult
-    package func call(_ call: Call, line: UInt = #line) throws -> Answer {
+    package func call(_ call: Call, line: UInt = #line) throws -> Returned {
         let answer = perform(call)
         if case .failed(let code) = answer { throw Failure("line \(line): \(user): \(call) failed with \(ErrorName.of(code))") }
         return answer

@@ -27,7 +27,7 @@ struct RandomCalls {
     }
 
     /// What an operation opened or closed.
-    mutating func learn(_ side: Int, _ call: Call, _ answer: Answer) {
+    mutating func learn(_ side: Int, _ call: Call, _ answer: Returned) {
         switch (call, answer) {
         case (.open, .number(let number)), (.duplicate, .number(let number)): open[side].insert(Int(number))
         case (.close(let number), _): open[side].remove(number)

@@ -100,7 +100,7 @@ enum Agreement {
     /// Times set by `RandomCalls` are before this, those of the clock after it.
     static let present = Time(1_300_000_000)
 
-    static func of(_ answer: Answer, _ call: Call) -> Answer {
+    static func of(_ answer: Returned, _ call: Call) -> Returned {
         switch answer {
         case .status(var status):
             status.inode = 0
@@ -109,6 +109,7 @@ enum Agreement {
             status.accessed = Time()
             if status.modified > present { status.modified = present }
             if status.kind == Flags.directoryType { status.size = 0 }
+            status.mode = mode(status.mode)
             return .status(status)
         case .entries(let entries):
             return .entries(entries.map { Entry(name: $0.name, inode: 0, kind: $0.kind, next: 0) }.sorted { $0.name.lexicographicallyPrecedes($1.name) })
@@ -120,8 +121,11 @@ enum Agreement {
         }
     }
 
+    /// FUSE (fuse_setattr, fs/fuse/dir.c) keeps set-gid without execution by the group, which others take away if the writer is not in the group.
+    static func mode(_ mode: UInt32) -> UInt32 { mode & Flags.typeMask == Flags.file && mode & 0o010 == 0 ? mode & ~0o2000 : mode }
+
     /// Errors between which POSIX lets a filesystem choose.
-    static func agree(_ left: Answer, _ right: Answer) -> Bool {
+    static func agree(_ left: Returned, _ right: Returned) -> Bool {
         guard case .failed(let one) = left, case .failed(let other) = right else { return false }
         return Set([one, other]) == Set([EEXIST, ENOTEMPTY])
     }

@@ -58,6 +58,8 @@ long CSystem_faccessat(int directory, const char *_Nonnull path, int mode, int f
 long CSystem_umask(unsigned mask);
 /// getdents64(2).
 long CSystem_entries(int descriptor, void *_Nonnull bytes, size_t length);
+/// The kind of filesystem that a path is on, f_type of statfs(2).
+long CSystem_filesystem_kind(const char *_Nonnull path);
 long CSystem_statfs(const char *_Nonnull path, struct CSystem_space *_Nonnull space);
 /// A null path: the descriptor's own file. The path is relative to the working directory.
 long CSystem_getxattr(const char *_Nullable path, int descriptor, int follow, const char *_Nonnull name, void *_Nullable value, size_t size);
