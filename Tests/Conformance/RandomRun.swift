@@ -65,7 +65,10 @@ package final class RandomRun {
                 return report("\(call) as \(user) gave\n  \(found), expected\n  \(expected)")
             }
             if case .failed = expected {} else { succeeded += 1 }
-            calls.learn(index, call, expected)
+            calls.learn(index, call, expected) { number in
+                guard case .status(let status) = side.oracle.perform(.status(.descriptor(number)), as: .root) else { return false }
+                return status.kind == Flags.directoryType
+            }
             if step % interval == interval - 1 || step == steps - 1 {
                 comparisons += 1
                 if let difference = compareTrees() { return report(difference) }

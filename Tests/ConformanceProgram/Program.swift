@@ -32,15 +32,23 @@ enum Program {
         _ = write(STDERR_FILENO, bytes, bytes.count)
     }
 
+    /// The working directory changes while cases run.
+    private static func absolute(_ path: String?) throws -> String? {
+        guard let path else { return nil }
+        guard let found = realpath(path, nil) else { throw Failure("no directory \(path)") }
+        defer { free(found) }
+        return String(cString: found)
+    }
+
     private static func chosen(_ options: Options) -> [Case] {
         Suite.cases.filter { test in options.names.isEmpty || options.names.contains { test.name.hasPrefix($0) } }
     }
 
     private static func cases(_ options: Options) throws -> Int32 {
-        guard let tree = options.tree else { throw Failure("--tree is missing\n" + Options.usage) }
+        guard let tree = try absolute(options.tree) else { throw Failure("--tree is missing\n" + Options.usage) }
         let thread = try KernelThread()
         let first = KernelCalls(tree: tree, thread: thread)
-        let second = KernelCalls(tree: options.second ?? tree, thread: thread)
+        let second = KernelCalls(tree: try absolute(options.second) ?? tree, thread: thread)
         var (passed, failed, excluded) = (0, 0, 0)
         for test in chosen(options) {
             if test.exceptions[options.isOracle ? .oracle : .mount] != nil || (options.onlyTwo && !test.isTwo) {
@@ -62,9 +70,9 @@ enum Program {
     }
 
     private static func random(_ steps: Int, _ options: Options) throws -> Int32 {
-        guard let tree = options.tree, let oracle = options.oracle else { throw Failure("--random needs --tree and --oracle") }
+        guard let tree = try absolute(options.tree), let oracle = try absolute(options.oracle) else { throw Failure("--random needs --tree and --oracle") }
         let thread = try KernelThread()
-        let trees = [tree] + (options.second.map { [$0] } ?? [])
+        let trees = [tree] + (try absolute(options.second).map { [$0] } ?? [])
         // Descriptors belong to a mount, so each has its own view of the oracle.
         let run = RandomRun(
             seed: options.seed,

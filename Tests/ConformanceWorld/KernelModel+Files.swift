@@ -70,7 +70,8 @@ extension KernelModel {
         }
         var walk = try await begin(path, user)
         while true {
-            if creates, walk.slash || !walk.isName { throw fail(EISDIR) }
+            if creates, walk.slash { throw fail(EISDIR) }
+            if creates, !walk.isName { throw fail(flags & O_EXCL != 0 ? EEXIST : EISDIR) }
             guard let found = try await lookup(walk) else {
                 guard creates else { throw fail(ENOENT) }
                 try await mayCreate(walk.directory, user)

@@ -83,6 +83,17 @@ func rangeCases() -> CaseTable {
         let directory = try c.alice.open(".")
         try c.alice.fails(EBADF, .allocate(directory, mode: 0, offset: 0, length: 10))
     }
+    table.add("allocate-times") { c in
+        let file = try c.alice.open("a", O_RDWR | O_CREAT)
+        try c.alice.write(file, pattern(10_000))
+        for (mode, offset) in [
+            (Int32(0), Int64(0)), (Flags.keepSize, 0), (Flags.keepSize, 1 << 20), (Flags.zeroRange, 100), (Flags.zeroRange | Flags.keepSize, 1 << 20),
+            (Flags.punchHole | Flags.keepSize, 100), (Flags.punchHole | Flags.keepSize, 1 << 20),
+        ] {
+            try c.stamps([.modified, .changed], .path("a")) { try c.alice.allocate(file, mode, offset, 5000) }
+        }
+        try c.equal(try c.alice.fstat(file).size, 10_000)
+    }
     table.add("punch") { c in
         var bytes = pattern(300_000)
         try c.alice.put("a", bytes)
