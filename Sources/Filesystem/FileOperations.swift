@@ -10,6 +10,8 @@ package protocol FileOperations: AnyObject, Sendable {
     /// The kernel drops `count` lookups of an inode.
     func forget(_ inode: InodeID, count: UInt64)
     func attributes(_ inode: InodeID) async throws(Errno) -> AttributesReply
+    /// Likewise, for whoever goes on to read pages of the kernel's cache: the kernel is told to drop those that are old before this returns.
+    func attributesForReader(_ inode: InodeID) async throws(Errno) -> AttributesReply
     /// `size` is truncate(2); `handle` is the open file it came through, if any.
     func setAttributes(_ inode: InodeID, _ change: AttributeChange, size: UInt64?, handle: UInt64?) async throws(Errno) -> AttributesReply
     func readSymlink(_ inode: InodeID) async throws(Errno) -> [UInt8]

@@ -235,6 +235,8 @@ final class RamFiles: FileOperations {
 
     // MARK: Attributes
 
+    func attributesForReader(_ inode: InodeID) async throws(Errno) -> AttributesReply { try await attributes(inode) }
+
     func attributes(_ inode: InodeID) async throws(Errno) -> AttributesReply {
         count("attributes")
         return AttributesReply(attributes: try node(inode).attributes, validity: attributesValidity)

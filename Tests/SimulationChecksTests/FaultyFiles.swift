@@ -109,6 +109,8 @@ final class FaultyFiles: FileOperations {
         try await call { () async throws(Errno) in try await self.files.attributes(inode) }
     }
 
+    func attributesForReader(_ inode: InodeID) async throws(Errno) -> AttributesReply { try await attributes(inode) }
+
     func setAttributes(_ inode: InodeID, _ change: AttributeChange, size: UInt64?, handle: UInt64?) async throws(Errno) -> AttributesReply {
         try await call { () async throws(Errno) in
             guard size == nil, self.strikes(.lostAttribute) else {

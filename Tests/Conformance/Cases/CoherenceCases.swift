@@ -135,6 +135,23 @@ func coherenceCases() -> CaseTable {
             try one.root.chmod("d", 0o755)
         }
     }
+    table.addTwo("permission-of-an-open-file-is-taken-at-once") { one, two in
+        for round in 0..<5 {
+            let path = Path("a\(round)")
+            let writer = try one.root.open(path, O_RDWR | O_CREAT, 0o777)
+            try one.root.write(writer, "content")
+            let reader = try two.bob.open(path)
+            try one.equal(try two.bob.pread(reader, 10, at: 0), Array("content".utf8))
+            try one.root.chmod(path, 0o600)
+            try two.bob.fails(EACCES, .access(path, Int32(R_OK)))
+            try one.root.chmod(path, 0o755)
+            try two.bob.call(.access(path, Int32(R_OK | X_OK)))
+            try one.root.chown(path, 1002, nil)
+            try two.bob.call(.access(path, Int32(W_OK)))
+            try one.root.chown(path, 1001, nil)
+            try two.bob.fails(EACCES, .access(path, Int32(W_OK)))
+        }
+    }
     table.addTwo("times") { one, two in
         try one.alice.put("a")
         for number in 1...5 {
