@@ -76,7 +76,9 @@ enum Program {
         // Descriptors belong to a mount, so each has its own view of the oracle.
         let run = RandomRun(
             seed: options.seed,
-            sides: trees.map { RandomRun.Side(tree: KernelCalls(tree: $0, thread: thread), oracle: KernelCalls(tree: oracle, thread: thread)) })
+            sides: trees.map { RandomRun.Side(tree: KernelCalls(tree: $0, thread: thread), oracle: KernelCalls(tree: oracle, thread: thread)) },
+            // A fifo connects processes of one machine.
+            usesPipes: trees.count == 1)
         var start = timespec()
         clock_gettime(CLOCK_MONOTONIC, &start)
         let difference = try run.run(steps: steps)

@@ -33,7 +33,9 @@ final class KernelModel {
 
     func enter(_ name: [UInt8]) async -> Returned {
         do {
-            base = try await files.lookup(.root, name).attributes.inode
+            var directory = InodeID.root
+            for part in name.split(separator: 0x2F) { directory = try await files.lookup(directory, Array(part)).attributes.inode }
+            base = directory
             return .number(0)
         } catch { return .failed(error.rawValue) }
     }

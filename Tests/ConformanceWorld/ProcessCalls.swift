@@ -46,6 +46,8 @@ package final class ProcessCalls: SystemCalls, Sendable {
     }
 
     package func enter(_ name: String) throws(Failure) {
+        let kernel = kernel
+        _ = Self.wait { await kernel.enter([]) }
         _ = perform(.makeDirectory(Path(name), 0o777), as: .root)
         try join(name)
     }
