@@ -106,6 +106,13 @@ let package = Package(
 
         // Tests
         .executableTarget(name: "lossydisk", dependencies: ["CFuse", "CPosix"], path: "Tests/LossyDisk", swiftSettings: strict),
+        .target(name: "CSystem", path: "Tests/CSystem"),
+        .target(name: "Conformance", dependencies: ["CSystem"], path: "Tests/Conformance", swiftSettings: strict),
+        .executableTarget(name: "dhtfs-conformance", dependencies: ["Conformance"], path: "Tests/ConformanceProgram", swiftSettings: strict),
+        .target(
+            name: "ConformanceWorld", dependencies: ["Bytes", "Model", "Runtime", "Namespace", "Filesystem", "FilesystemWorld", "TestSupport", "Conformance"],
+            path: "Tests/ConformanceWorld", swiftSettings: strict),
+        tests("ConformanceTests", ["CSystem", "Runtime", "Filesystem", "FilesystemWorld", "TestSupport", "Conformance", "ConformanceWorld"]),
         tests("BaseTests", ["Bytes", "Model", "Digest", "Runtime", "Telemetry"]),
         tests("RuntimeTests", ["Bytes", "Model", "Runtime", "Telemetry", "Wire", "Transport", "Credentials", "TestSupport"]),
         tests("ConsensusTests", ["Bytes", "Model", "Consensus"]),

@@ -58,5 +58,6 @@ build_release() {
     say "building (the first time takes a few minutes)"
     swift build -c release --product dhtfs 1>&2 || die "the build failed"
     swift build -c release --product lossydisk 1>&2 || die "the build failed"
+    swift build -c release --product dhtfs-conformance 1>&2 || die "the build failed"
     printf '%s\n' "$root/.build/release/dhtfs"
 }

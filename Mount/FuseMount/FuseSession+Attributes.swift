@@ -8,9 +8,12 @@ import Runtime
 extension FuseSession {
     /// Operations on attributes, extended attributes and the filesystem as a whole.
     static func addAttributes(to table: inout fuse_lowlevel_ops) {
-        table.getattr = { request, inode, _ in
+        table.getattr = { request, inode, file in
+            // The kernel tells the open file before it reads cached pages (auto_inval_data) and at fstat(2), not when it checks permissions.
+            let isReader = file != nil
             FuseRequest.serve(request, .query) { request, operations throws(Errno) in
-                request.reply(try await operations.attributes(InodeID(rawValue: inode)))
+                let inode = InodeID(rawValue: inode)
+                request.reply(isReader ? try await operations.attributesForReader(inode) : try await operations.attributes(inode))
             }
         }
         table.setattr = { request, inode, new, flags, file in
@@ -37,7 +40,7 @@ extension FuseSession {
         }
         table.listxattr = { request, inode, room in
             FuseRequest.serve(request, .query) { request, operations throws(Errno) in
-                let names = try await operations.xattrNames(InodeID(rawValue: inode))
+                let names = try await operations.xattrNames(InodeID(rawValue: inode)).filter { XattrPolicy.isListed($0, to: request.caller.uid) }
                 request.reply(xattr: names.flatMap { $0 + [0] }, room: room)
             }
         }

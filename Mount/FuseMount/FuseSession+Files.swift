@@ -21,6 +21,7 @@ extension FuseSession {
             guard let file else { return FuseRequest.refuse(request, EINVAL) }
             let flags = file.pointee.flags
             FuseRequest.serve(request, flags & O_TRUNC != 0 ? .change : .query) { request, operations throws(Errno) in
+                if flags & O_TRUNC != 0 { try await FuseSession.dropSetID(InodeID(rawValue: inode), request.caller, operations) }
                 let opened = try await operations.open(InodeID(rawValue: inode), flags: flags)
                 if !request.reply(opened) {
                     await operations.release(InodeID(rawValue: inode), handle: opened.handle)
@@ -64,6 +65,17 @@ extension FuseSession {
         }
     }
 
+    /// Takes the set-id bits of a file away that a user other than root truncates by opening it. For writes and truncate(2) the kernel asks for that by
+    /// setattr; with atomic_o_trunc it leaves it to the filesystem here (fuse_do_setattr, fs/fuse/dir.c, returns before it sends the mode).
+    private static func dropSetID(_ inode: InodeID, _ caller: Caller, _ operations: any FileOperations) async throws(Errno) {
+        guard caller.uid != 0 else { return }
+        let mode = try await operations.attributes(inode).attributes.mode
+        // Set-gid without execution by the group has another meaning; inode(7).
+        let kept = mode & ~(mode & 0o010 != 0 ? 0o6000 : 0o4000)
+        guard kept != mode else { return }
+        _ = try await operations.setAttributes(inode, AttributeChange(mode: kept), size: nil, handle: nil)
+    }
+
     private static func addContent(to table: inout fuse_lowlevel_ops) {
         table.read = { request, inode, size, offset, file in
             guard let handle = file?.pointee.fh, let offset = UInt64(exactly: offset) else { return FuseRequest.refuse(request, EINVAL) }
@@ -76,7 +88,10 @@ extension FuseSession {
             guard let handle = file?.pointee.fh, let offset = UInt64(exactly: offset) else { return FuseRequest.refuse(request, EINVAL) }
             // libfuse reads the next request into the same memory: the one copy.
             let content = BufferPool.shared.buffer(copying: UnsafeRawBufferPointer(start: bytes, count: size)).slice
+            // Each write brings the descriptor's flags as they are now.
+            let flags = file?.pointee.flags ?? 0
             FuseRequest.serve(request, .change) { request, operations throws(Errno) in
+                operations.setFlags(InodeID(rawValue: inode), handle: handle, flags: flags)
                 request.reply(written: try await operations.write(InodeID(rawValue: inode), handle: handle, offset: offset, content))
             }
         }

@@ -33,7 +33,7 @@ extension DistributedFilesystem {
             case .found(let attributes, let content):
                 if knows { learnName(directory, name, .present(attributes.inode, attributes.kind), since: mark) }
                 let leased = reply.leased.contains(attributes.inode)
-                learn(attributes, leased: leased, since: mark)
+                learn(attributes, leased: leased, since: mark, keepsPages: true)
                 let child = table.obtain(attributes.inode)
                 guard attributes.version >= child.acknowledged else { continue }
                 if let content, leased { learn(content, of: child, since: mark) }

@@ -158,16 +158,24 @@ package final class DistributedFilesystem: FileOperations {
     }
 
     /// Takes in attributes from an answer to a question asked at `mark`.
-    func learn(_ attributes: Attributes, leased: Bool, since mark: UInt64) {
+    /// - Parameter keepsPages: old pages of the kernel stay for now: see `dropOldPages`.
+    func learn(_ attributes: Attributes, leased: Bool, since mark: UInt64, keepsPages: Bool = false) {
         let inode = table.obtain(attributes.inode)
         guard attributes.version >= inode.acknowledged else { return }
-        if let known = inode.kernelPages {
-            inode.kernelPages = nil
-            if known.version < attributes.version, known.size == attributes.size, known.modified == attributes.modified { kernelCache?.dropPages(inode.id) }
-        }
+        if !keepsPages { dropOldPages(inode, attributes) }
         guard leased, inode.droppedAt <= mark, inode.recall == nil, metadata.holdsLease(inode.id) else { return }
         if let stored = inode.stored, stored.version >= attributes.version { return }
         inode.stored = attributes
+    }
+
+    /// Has pages dropped of which the kernel cannot see by size and time of change that they are old.
+    ///
+    /// Not while the kernel waits for attributes to check permissions by: the notification would make it disregard the answer (`attr_version`,
+    /// fs/fuse/inode.c) and decide by what it knew before. So such an answer has no validity, and whoever reads asks again, by `attributesForReader`.
+    private func dropOldPages(_ inode: CachedInode, _ attributes: Attributes) {
+        guard let known = inode.kernelPages else { return }
+        inode.kernelPages = nil
+        if known.version < attributes.version, known.size == attributes.size, known.modified == attributes.modified { kernelCache?.dropPages(inode.id) }
     }
 
     /// Takes in attributes after a command of our own, sent at `mark`.
@@ -186,7 +194,7 @@ package final class DistributedFilesystem: FileOperations {
         inode.stored = attributes
     }
 
-    func currentAttributes(_ inode: CachedInode) async throws(Errno) -> Attributes {
+    func currentAttributes(_ inode: CachedInode, keepsPages: Bool = false) async throws(Errno) -> Attributes {
         inode.pins += 1
         defer { inode.pins -= 1 }
         while true {
@@ -194,14 +202,19 @@ package final class DistributedFilesystem: FileOperations {
             let mark = mark
             let reply = try await ask(.attributes(inode.id))
             guard case .attributes(let attributes) = reply.answer else { throw nonsense("a question for attributes") }
-            learn(attributes, leased: reply.leased.contains(inode.id), since: mark)
+            learn(attributes, leased: reply.leased.contains(inode.id), since: mark, keepsPages: keepsPages)
             if attributes.version >= inode.acknowledged { return cachedAttributes(inode) ?? inode.effective(attributes) }
         }
     }
 
-    package func attributes(_ id: InodeID) async throws(Errno) -> AttributesReply {
+    package func attributes(_ id: InodeID) async throws(Errno) -> AttributesReply { try await attributes(id, forReader: false) }
+
+    package func attributesForReader(_ id: InodeID) async throws(Errno) -> AttributesReply { try await attributes(id, forReader: true) }
+
+    private func attributes(_ id: InodeID, forReader: Bool) async throws(Errno) -> AttributesReply {
         let inode = table.obtain(id)
-        let attributes = try await currentAttributes(inode)
+        let attributes = try await currentAttributes(inode, keepsPages: !forReader)
+        if forReader { dropOldPages(inode, attributes) }
         trim()
         return AttributesReply(attributes: attributes, validity: attributeValidity(inode, of: attributes))
     }
@@ -209,7 +222,7 @@ package final class DistributedFilesystem: FileOperations {
     /// How long the kernel may use attributes of an inode: as long as the lease, if they are those that are cached here. Others may be from before the
     /// present lease.
     func attributeValidity(_ inode: CachedInode, of attributes: Attributes) -> UInt64 {
-        guard options.kernelAttributeValidity > 0, kernelCache != nil, inode.recall == nil, let stored = inode.stored,
+        guard options.kernelAttributeValidity > 0, kernelCache != nil, inode.recall == nil, inode.kernelPages == nil, let stored = inode.stored,
             stored.version <= attributes.version, metadata.holdsLease(inode.id)
         else { return 0 }
         inode.kernelMayHold = true

@@ -8,7 +8,7 @@ import Runtime
 @LoopActor
 final class FileHandle {
     let inode: CachedInode
-    let flags: Int32
+    var flags: Int32
     /// `CachedInode.errorCount` that this handle has reported or that was there before it.
     var seenErrors: UInt64
     /// Where a sequential reader would read next.

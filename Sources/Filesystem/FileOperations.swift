@@ -10,6 +10,8 @@ package protocol FileOperations: AnyObject, Sendable {
     /// The kernel drops `count` lookups of an inode.
     func forget(_ inode: InodeID, count: UInt64)
     func attributes(_ inode: InodeID) async throws(Errno) -> AttributesReply
+    /// Likewise, for whoever goes on to read pages of the kernel's cache: the kernel is told to drop those that are old before this returns.
+    func attributesForReader(_ inode: InodeID) async throws(Errno) -> AttributesReply
     /// `size` is truncate(2); `handle` is the open file it came through, if any.
     func setAttributes(_ inode: InodeID, _ change: AttributeChange, size: UInt64?, handle: UInt64?) async throws(Errno) -> AttributesReply
     func readSymlink(_ inode: InodeID) async throws(Errno) -> [UInt8]
@@ -23,6 +25,8 @@ package protocol FileOperations: AnyObject, Sendable {
 
     /// `flags` are open(2)'s: O_ACCMODE, O_APPEND, O_TRUNC, O_SYNC, O_DSYNC, O_DIRECT count here.
     func open(_ inode: InodeID, flags: Int32) async throws(Errno) -> OpenReply
+    /// fcntl(2) F_SETFL came between: the flags are now these. Only O_APPEND can change that counts here.
+    func setFlags(_ inode: InodeID, handle: UInt64, flags: Int32)
     func create(_ parent: InodeID, _ name: [UInt8], mode: UInt16, flags: Int32, _ caller: Caller) async throws(Errno) -> (EntryReply, OpenReply)
     /// Up to `count` bytes as slices to be sent one after another; shorter only at the end of the file.
     func read(_ inode: InodeID, handle: UInt64, offset: UInt64, count: Int) async throws(Errno) -> [Slice]

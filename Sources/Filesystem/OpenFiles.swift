@@ -13,7 +13,8 @@ extension DistributedFilesystem {
         defer { inode.pins -= 1 }
         let attributes = try await openable(inode)
         guard attributes.kind == .file else { throw attributes.kind == .directory ? .isDirectory : .invalid }
-        if flags & O_TRUNC != 0, flags & O_ACCMODE != O_RDONLY {
+        // Also with O_RDONLY: POSIX leaves that open, Linux truncates and has checked that the caller may write.
+        if flags & O_TRUNC != 0 {
             try await truncate(inode, to: 0)
             _ = try await openable(inode)
         }
@@ -54,6 +55,11 @@ extension DistributedFilesystem {
             inode.pagesVersion = nil
         }
         return OpenReply(handle: handle, keepCache: keepCache, direct: isDirect)
+    }
+
+    package func setFlags(_ id: InodeID, handle: UInt64, flags: Int32) {
+        guard let file = handles[handle], file.inode.id == id else { return }
+        file.flags = file.flags & ~O_APPEND | flags & O_APPEND
     }
 
     package func create(

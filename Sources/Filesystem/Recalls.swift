@@ -16,7 +16,7 @@ extension DistributedFilesystem {
         noteChange(inode)
         await commitForRecall(inode)
         if !recall.keepShared {
-            if inode.kernelMayHold, inode.opens > 0 { inode.kernelPages = inode.stored }
+            if inode.kernelMayHold, inode.opens > 0, inode.kernelPages == nil { inode.kernelPages = inode.stored }
             inode.dropCaches(stamp: nextStamp())
             table.recount(inode)
             await invalidateKernel(inode)
@@ -76,7 +76,7 @@ extension DistributedFilesystem {
                 inode.lastError = .io
                 loseChanges(inode)
             }
-            if inode.kernelMayHold, inode.opens > 0 { inode.kernelPages = inode.stored }
+            if inode.kernelMayHold, inode.opens > 0, inode.kernelPages == nil { inode.kernelPages = inode.stored }
             inode.dropCaches(stamp: nextStamp())
             inode.pagesVersion = nil
             table.recount(inode)

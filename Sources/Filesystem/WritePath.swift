@@ -183,12 +183,10 @@ extension DistributedFilesystem {
         case 0, keepSize:
             let space = await capacity()
             guard length <= space.available else { throw .noSpace }
-            guard mode == 0 else { return }
             let attributes = try await exclusive(inode)
             try file.checkLocks()
-            guard offset + length > attributes.size else { return }
             let dirty = dirtying(inode)
-            dirty.pending.extend(to: offset + length, over: attributes.size)
+            if mode == 0, offset + length > attributes.size { dirty.pending.extend(to: offset + length, over: attributes.size) }
             touchTimes(dirty)
         case punchHole | keepSize, zeroRange, zeroRange | keepSize:
             while true {
@@ -200,7 +198,12 @@ extension DistributedFilesystem {
                 }
                 var end = offset + length
                 if mode & keepSize != 0 { end = min(end, attributes.size) }
-                if offset < end { place(inode, [Piece(offset: offset, length: end - offset, source: .zero)], size: attributes.size) }
+                guard offset < end else {
+                    // Nothing is there to be zeroed; the times change nevertheless, as on local filesystems.
+                    touchTimes(dirtying(inode))
+                    break
+                }
+                place(inode, [Piece(offset: offset, length: end - offset, source: .zero)], size: attributes.size)
                 break
             }
         default:

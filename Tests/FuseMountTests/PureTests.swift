@@ -58,5 +58,10 @@ import Testing
         #expect(XattrPolicy.refusal(capability, noSetID: true, reading: false) == EOPNOTSUPP)
         #expect(XattrPolicy.refusal(capability, noSetID: false, reading: true) == 0)
         #expect(XattrPolicy.refusal(Array("user.system.".utf8), noSetID: true, reading: true) == 0)
+        for name in ["plain", "other.name", "user.", "trusted.", "users.x", ""] {
+            #expect(XattrPolicy.refusal(Array(name.utf8), noSetID: true, reading: false) == EOPNOTSUPP)
+        }
+        #expect(XattrPolicy.isListed(Array("trusted.x".utf8), to: 0) && !XattrPolicy.isListed(Array("trusted.x".utf8), to: 1000))
+        #expect(XattrPolicy.isListed(Array("user.x".utf8), to: 1000))
     }
 }

@@ -239,6 +239,8 @@ final class RamFiles: FileOperations {
 
     // MARK: Attributes
 
+    func attributesForReader(_ inode: InodeID) async throws(Errno) -> AttributesReply { try await attributes(inode) }
+
     func attributes(_ inode: InodeID) async throws(Errno) -> AttributesReply {
         count("attributes")
         return AttributesReply(attributes: try node(inode).attributes, validity: attributesValidity)
@@ -300,6 +302,8 @@ final class RamFiles: FileOperations {
         if flags & O_TRUNC != 0 { resize(node, 0) }
         return OpenReply(handle: handle(), keepCache: keepCache, direct: false)
     }
+
+    func setFlags(_ inode: InodeID, handle: UInt64, flags: Int32) {}
 
     func create(
         _ parent: InodeID, _ name: [UInt8], mode: UInt16, flags: Int32, _ caller: Caller

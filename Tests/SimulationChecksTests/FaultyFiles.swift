@@ -111,6 +111,8 @@ final class FaultyFiles: FileOperations {
         try await call { () async throws(Errno) in try await self.files.attributes(inode) }
     }
 
+    func attributesForReader(_ inode: InodeID) async throws(Errno) -> AttributesReply { try await attributes(inode) }
+
     func setAttributes(_ inode: InodeID, _ change: AttributeChange, size: UInt64?, handle: UInt64?) async throws(Errno) -> AttributesReply {
         try await call { () async throws(Errno) in
             guard size == nil, self.strikes(.lostAttribute) else {
@@ -199,6 +201,8 @@ final class FaultyFiles: FileOperations {
     func open(_ inode: InodeID, flags: Int32) async throws(Errno) -> OpenReply {
         try await call { () async throws(Errno) in try await self.files.open(inode, flags: flags) }
     }
+
+    func setFlags(_ inode: InodeID, handle: UInt64, flags: Int32) { files.setFlags(inode, handle: handle, flags: flags) }
 
     func create(
         _ parent: InodeID, _ name: [UInt8], mode: UInt16, flags: Int32, _ caller: Caller

@@ -1,0 +1,4 @@
+import Conformance
+import Glibc
+
+exit(Program.run(Array(CommandLine.arguments.dropFirst())))
