@@ -134,14 +134,11 @@ package struct LockTable: Sendable {
 
     /// A lock that keeps `holder` from having one; the one that begins first.
     package func test(_ inode: InodeID, _ holder: LockHolder, _ range: LockRange, _ mode: LockMode) -> LockInfo? {
-        #if CANARIES
-            let ignoresOthers = Canary.grantsConflictingLocks.isActive
-        #else
-            let ignoresOthers = false
-        #endif
         var result: LockInfo?
         for (other, holding) in files[inode]?.holdings ?? [:] where other != holder && other.owner.family == holder.owner.family {
-            if ignoresOthers, other.session != holder.session { continue }
+            #if CANARIES
+                if Canary.grantsConflictingLocks.isActive, other.session != holder.session { continue }
+            #endif
             guard let piece = holding.pieces.conflict(range, mode) else { continue }
             if let known = result, known.order < (piece.range.first, other.session.rawValue, other.owner.id) { continue }
             result = LockInfo(holder: other, process: holding.process, range: piece.range, mode: piece.mode)
