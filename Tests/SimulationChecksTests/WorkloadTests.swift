@@ -15,7 +15,8 @@ import Testing
             let report = await cluster.judge()
             #expect(report.violations.map(\.description) == [], "seed \(seed)")
             #expect(report.unknown == 0)
-            #expect(report.operations > 150, "seed \(seed): \(report.operations)")
+            // Users of locks mostly wait.
+            #expect(report.operations > (kind == .locks ? 100 : 150), "seed \(seed): \(report.operations)")
         }
     }
 

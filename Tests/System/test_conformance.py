@@ -66,13 +66,13 @@ def test_the_cases_of_two_mounts_hold():
 def test_random_operations_on_a_mount_do_as_on_ext4():
     with local_ext4() as oracle, Cluster() as cluster:
         os.chmod(cluster.directory, 0o755)
-        for seed in range(1, 5):
-            conformance("--random", 5000, "--seed", seed, "--tree", cluster.mount, "--oracle", oracle)
+        for seed in range(1, 3):
+            conformance("--random", 2000, "--seed", seed, "--tree", cluster.mount, "--oracle", oracle)
         cluster.verify()
 
 
 def test_random_operations_on_two_mounts_do_as_on_ext4():
     with local_ext4() as oracle, two_mounts() as (cluster, one, other):
-        for seed in range(101, 106):
-            conformance("--random", 5000, "--seed", seed, "--tree", one, "--second", other, "--oracle", oracle)
+        for seed in range(101, 103):
+            conformance("--random", 1500, "--seed", seed, "--tree", one, "--second", other, "--oracle", oracle)
         cluster.verify()

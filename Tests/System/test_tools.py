@@ -26,14 +26,16 @@ def test_tree_copy_tar_rsync_git():
         run("cp", "-a", source, f"{mount}/copy")
         check(check_same_tree(source, f"{mount}/copy") >= 5000, "too few files to prove anything")
 
+        # The others take a part of it, for the sake of time.
+        part = max((entry.path for entry in os.scandir(source) if entry.is_dir()), key=lambda path: sum(len(names) for _, _, names in os.walk(path)))
         archive = f"{cluster.directory}/tree.tar"
-        run("tar", "--format=posix", "-cf", archive, "-C", source, ".")
+        run("tar", "--format=posix", "-cf", archive, "-C", part, ".")
         os.makedirs(f"{mount}/untar")
         run("tar", "xf", archive, "-C", f"{mount}/untar")
-        check_same_tree(source, f"{mount}/untar")
+        check(check_same_tree(part, f"{mount}/untar") >= 500, "too few files to prove anything")
 
-        run("rsync", "-a", f"{source}/", f"{mount}/synced/")
-        second = run("rsync", "-a", "--stats", f"{source}/", f"{mount}/synced/")
+        run("rsync", "-a", f"{part}/", f"{mount}/synced/")
+        second = run("rsync", "-a", "--stats", f"{part}/", f"{mount}/synced/")
         check("Number of regular files transferred: 0" in second, f"the second rsync transferred files:\n{second}")
 
         repository = f"{cluster.directory}/repository"
