@@ -201,13 +201,12 @@ extension DistributedFilesystem {
                 commitSoon(inode)
             } else {
                 metadata.release([inode.id])
-                inode.dropCaches(stamp: nextStamp())
+                dropCaches(of: inode)
             }
             return
         }
         dropChanges(inode)
-        inode.dropCaches(stamp: nextStamp())
-        table.recount(inode)
+        dropCaches(of: inode)
         if !inode.isReferenced { table.remove(inode, stamp: nextStamp()) }
         metadata.release([inode.id])
     }
@@ -267,12 +266,6 @@ extension DistributedFilesystem {
 
     // MARK: Caches around a command
 
-    /// Drops what is cached of an inode after a command that may have changed it or not.
-    func forget(_ inode: CachedInode) {
-        inode.dropCaches(stamp: nextStamp())
-        table.recount(inode)
-    }
-
     func setName(_ directory: CachedInode, _ name: Name, _ entry: DirectoryCache.Entry) {
         guard metadata.holdsLease(directory.id) else { return }
         var cache = directory.directory ?? DirectoryCache(isComplete: false)
@@ -309,8 +302,11 @@ extension DistributedFilesystem {
         if case .failure(.io) = result {
             known = false
             for (directory, names) in directories {
-                for name in names { if case .present(let id, _) = directory.directory?.entry(name), let child = table.existing(id) { forget(child) } }
-                forget(directory)
+                for name in names {
+                    guard case .present(let id, _) = directory.directory?.entry(name), let child = table.existing(id) else { continue }
+                    dropCaches(of: child)
+                }
+                dropCaches(of: directory)
             }
         }
         if !known {

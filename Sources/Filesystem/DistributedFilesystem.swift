@@ -93,7 +93,7 @@ package final class DistributedFilesystem: FileOperations {
         metadata.onRecall = { [weak self] recall in await self?.answer(recall) ?? RecallAnswer(stillOpen: false) }
         metadata.onOutdated = { [weak self] inodes in
             guard let self else { return }
-            for id in inodes { if let inode = table.existing(id) { forget(inode) } }
+            for id in inodes { if let inode = table.existing(id) { dropCaches(of: inode) } }
         }
         metadata.onSessionLost = { [weak self] in self?.sessionLost() }
     }
@@ -118,6 +118,12 @@ package final class DistributedFilesystem: FileOperations {
     /// Answers to questions that are under way will not be cached.
     func noteChange(_ inode: CachedInode) { inode.changedAt = nextStamp() }
 
+    /// Drops what is cached of an inode; answers to questions that are under way will not be cached. Local changes stay.
+    func dropCaches(of inode: CachedInode) {
+        inode.dropCaches(stamp: nextStamp())
+        table.recount(inode)
+    }
+
     // MARK: The leader
 
     func ask(_ query: Query) async throws(Errno) -> QueryReply {
@@ -138,7 +144,7 @@ package final class DistributedFilesystem: FileOperations {
     func perform(_ command: Command, on inode: CachedInode) async throws(Errno) -> Outcome {
         do { return try await perform(command) } catch {
             // An error other than EIO says that nothing was changed.
-            if error == .io { forget(inode) }
+            if error == .io { dropCaches(of: inode) }
             throw error
         }
     }
@@ -188,7 +194,7 @@ package final class DistributedFilesystem: FileOperations {
         if let old, old.version >= attributes.version { return }
         guard inode.droppedAt <= mark, metadata.holdsLease(inode.id) else {
             // What is cached is older than this change, and the lease may count again: a session that was late is renewed with all its leases.
-            return forget(inode)
+            return dropCaches(of: inode)
         }
         if let old, inode.pagesVersion == old.version { inode.pagesVersion = attributes.version }
         inode.stored = attributes
@@ -272,8 +278,7 @@ package final class DistributedFilesystem: FileOperations {
         guard inode.mustReport, inode.opens == 0, inode.recall == nil else { return }
         guard !inode.isDirty else { return commitSoon(inode) }
         inode.mustReport = false
-        inode.dropCaches(stamp: nextStamp())
-        table.recount(inode)
+        dropCaches(of: inode)
         metadata.release([inode.id])
     }
 

@@ -195,7 +195,7 @@ extension DistributedFilesystem {
         dirtyInodes[inode.id] = nil
         inode.pagesVersion = nil
         // A commit that failed may have been carried out.
-        forget(inode)
+        dropCaches(of: inode)
         wakeWriters(nil)
     }
 

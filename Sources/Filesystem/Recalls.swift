@@ -17,8 +17,7 @@ extension DistributedFilesystem {
         await commitForRecall(inode)
         if !recall.keepShared {
             if inode.kernelMayHold, inode.opens > 0, inode.kernelPages == nil { inode.kernelPages = inode.stored }
-            inode.dropCaches(stamp: nextStamp())
-            table.recount(inode)
+            dropCaches(of: inode)
             await invalidateKernel(inode)
             // Nothing is cached while a recall is being answered, so nothing can have come back.
             if inode.opens > 0 { inode.mustReport = true }
@@ -77,9 +76,8 @@ extension DistributedFilesystem {
                 loseChanges(inode)
             }
             if inode.kernelMayHold, inode.opens > 0, inode.kernelPages == nil { inode.kernelPages = inode.stored }
-            inode.dropCaches(stamp: nextStamp())
+            dropCaches(of: inode)
             inode.pagesVersion = nil
-            table.recount(inode)
             if inode.kernelMayHold || !inode.kernelNames.isEmpty { Task { @LoopActor [self] in await invalidateKernel(inode) } }
         }
         log.error("the session with the metadata service is lost", ["files": "\(lost)"])
