@@ -30,10 +30,11 @@ struct FuseCapability: Sendable {
         // Locks count on all machines.
         .init(name: "posix_locks", bit: bits(FUSE_CAP_POSIX_LOCKS), wanted: true),
         .init(name: "flock_locks", bit: bits(FUSE_CAP_FLOCK_LOCKS), wanted: true),
-        .init(name: "posix_acl", bit: bits(FUSE_CAP_POSIX_ACL), wanted: false),
+        // The kernel checks permissions by access control lists; which one a new file begins with is found out where it is made.
+        .init(name: "posix_acl", bit: bits(FUSE_CAP_POSIX_ACL), wanted: true),
         .init(name: "export", bit: bits(FUSE_CAP_EXPORT_SUPPORT), wanted: false),
-        // Modes arrive with the umask applied.
-        .init(name: "dont_mask", bit: bits(FUSE_CAP_DONT_MASK), wanted: false),
+        // The umask arrives by itself: a default access control list takes its place.
+        .init(name: "dont_mask", bit: bits(FUSE_CAP_DONT_MASK), wanted: true),
         .init(name: "ioctl_dir", bit: bits(FUSE_CAP_IOCTL_DIR), wanted: false),
         // A target never changes while its inode lives, but a page holds it longer than a lease would.
         .init(name: "cache_symlinks", bit: bits(FUSE_CAP_CACHE_SYMLINKS), wanted: false),

@@ -66,7 +66,7 @@ final class FuseKernelCache: KernelCache {
     /// loop, since it cannot wait. Without it (older kernels) names are never cached: see `FuseSession.parameters`.
     /// FUSE_NOTIFY_INVAL_ENTRY is no alternative: it takes the directory's lock, which an operation of this mount may hold that
     /// itself waits for the cluster.
-    func invalidateEntries(of directory: InodeID, names: [Name]) async {
+    func invalidateEntries(of directory: InodeID) async {
         guard session.canInvalidateEntries, let channel else { return }
         let code = channel.incrementEpoch()
         if code != 0 && code != ENOTCONN && code != ENODEV {

@@ -51,7 +51,7 @@ final class FuseRequest: @unchecked Sendable {
         self.session = session
         self.effect = effect
         pointer = request
-        caller = Caller(uid: context.pointee.uid, gid: context.pointee.gid)
+        caller = Caller(uid: context.pointee.uid, gid: context.pointee.gid, umask: UInt16(context.pointee.umask & 0o777))
         thread = context.pointee.pid
     }
 
@@ -154,6 +154,19 @@ final class FuseRequest: @unchecked Sendable {
         guard let request = take() else { return false }
         var parameters = session.parameters(of: entry)
         return fuse_reply_entry(request, &parameters) == 0
+    }
+
+    /// ENOENT for a lookup, which the kernel may go by for so many nanoseconds.
+    @LoopActor func reply(absentFor validity: UInt64) {
+        guard session.canInvalidateEntries, validity > 0 else {
+            fail(Errno(rawValue: ENOENT))
+            return
+        }
+        guard let request = take() else { return }
+        // Inode 0 says that there is none.
+        var parameters = fuse_entry_param()
+        parameters.entry_timeout = seconds(validity)
+        fuse_reply_entry(request, &parameters)
     }
 
     @LoopActor func reply(_ entry: EntryReply, _ open: OpenReply) -> Bool {

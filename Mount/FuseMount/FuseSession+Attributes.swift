@@ -49,8 +49,9 @@ extension FuseSession {
             guard let mode = XattrMode(flags: flags) else { return FuseRequest.refuse(request, EINVAL) }
             guard size <= Limits.xattrValueBytes else { return FuseRequest.refuse(request, E2BIG) }
             let value = Array(UnsafeRawBufferPointer(start: bytes, count: bytes == nil ? 0 : size))
+            let groups = AccessControlList.isName(name) ? FuseSession.restrictingGroups(request) : nil
             FuseRequest.serve(request, .change) { request, operations throws(Errno) in
-                try await operations.setXattr(InodeID(rawValue: inode), name: name, value: value, mode: mode)
+                try await operations.setXattr(InodeID(rawValue: inode), name: name, value: value, mode: mode, groups: groups)
                 request.done()
             }
         }
@@ -61,6 +62,18 @@ extension FuseSession {
                 request.done()
             }
         }
+    }
+
+    /// The caller's groups; nil for root, whom they do not restrict.
+    private static func restrictingGroups(_ request: OpaquePointer?) -> [UInt32]? {
+        guard let request, let context = fuse_req_ctx(request), context.pointee.uid != 0 else { return nil }
+        var groups = [gid_t](repeating: 0, count: 256)
+        var count = Int(fuse_req_getgroups(request, Int32(groups.count), &groups))
+        if count > groups.count {
+            groups = [gid_t](repeating: 0, count: count)
+            count = Int(fuse_req_getgroups(request, Int32(count), &groups))
+        }
+        return groups.prefix(max(0, min(count, groups.count))) + [context.pointee.gid]
     }
 
     /// Copies the name; answers and returns nil if the filesystem need not be asked.

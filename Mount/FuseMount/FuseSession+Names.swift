@@ -25,8 +25,14 @@ extension FuseSession {
         table.lookup = { request, parent, text in
             guard let name = FuseSession.copiedName(text, request) else { return }
             FuseRequest.serve(request, .query) { request, operations throws(Errno) in
-                let entry = try await operations.lookup(InodeID(rawValue: parent), name)
-                if !request.reply(entry) { operations.forget(entry.attributes.inode, count: 1) }
+                let parent = InodeID(rawValue: parent)
+                do throws(Errno) {
+                    let entry = try await operations.lookup(parent, name)
+                    if !request.reply(entry) { operations.forget(entry.attributes.inode, count: 1) }
+                } catch {
+                    guard error.rawValue == ENOENT else { throw error }
+                    request.reply(absentFor: operations.absenceValidity(parent, name))
+                }
             }
         }
         table.forget = { request, inode, count in

@@ -56,8 +56,8 @@ final class CachedInode {
     var kernelPages: Attributes?
     /// Whether the kernel was given attributes or pages since the last invalidation.
     var kernelMayHold = false
-    /// Names that the kernel was told with a validity.
-    var kernelNames: Set<Name> = []
+    /// Likewise names of the directory, present or absent.
+    var kernelMayHoldNames = false
 
     // Neighbours in the table's order of use.
     unowned var newer: CachedInode?

@@ -110,8 +110,8 @@ extension DistributedFilesystem {
         let outcome = try await change([(directory, [name])]) { () async throws(Errno) in
             try await self.perform(
                 .create(
-                    parent: parent, name: name, kind: kind, mode: mode & 0o7777, uid: caller.uid, gid: caller.gid, device: device,
-                    target: target))
+                    parent: parent, name: name, kind: kind, mode: mode & 0o7777, umask: caller.umask & 0o777, uid: caller.uid, gid: caller.gid,
+                    device: device, target: target))
         } record: { outcome, known in
             guard case .done(let attributes?, _) = outcome else { return }
             guard known else { return }
@@ -127,7 +127,6 @@ extension DistributedFilesystem {
         let child = table.obtain(attributes.inode)
         guard metadata.holdsLease(child.id), child.stored == nil else { return }
         child.stored = attributes
-        child.xattrNames = []
         switch attributes.kind {
         case .file:
             child.content = .inline([])

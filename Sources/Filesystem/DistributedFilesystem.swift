@@ -239,11 +239,17 @@ package final class DistributedFilesystem: FileOperations {
     /// was read under an earlier one does not count; `mark` tells when that was.
     func entryValidity(_ directory: CachedInode, _ name: Name, _ child: InodeID, since mark: UInt64? = nil) -> UInt64 {
         let isKnown = if case .present(child, _) = directory.directory?.entry(name) { true } else { mark.map { directory.changedAt <= $0 } ?? false }
-        guard isKnown else { return 0 }
-        guard options.kernelEntryValidity > 0, kernelCache != nil, directory.recall == nil, metadata.holdsLease(directory.id),
-            directory.kernelNames.count < 65_536
-        else { return 0 }
-        directory.kernelNames.insert(name)
+        return isKnown ? namesValidity(directory) : 0
+    }
+
+    package func absenceValidity(_ parent: InodeID, _ name: [UInt8]) -> UInt64 {
+        guard let name = Name(name), let directory = table.existing(parent), directory.directory?.entry(name) == .absent else { return 0 }
+        return namesValidity(directory)
+    }
+
+    private func namesValidity(_ directory: CachedInode) -> UInt64 {
+        guard options.kernelEntryValidity > 0, kernelCache != nil, directory.recall == nil, metadata.holdsLease(directory.id) else { return 0 }
+        directory.kernelMayHoldNames = true
         return min(options.kernelEntryValidity, metadata.leaseRemaining)
     }
 
@@ -289,7 +295,7 @@ package final class DistributedFilesystem: FileOperations {
         inode.lookups -= min(count, inode.lookups)
         if inode.lookups == 0 {
             inode.kernelMayHold = false
-            inode.kernelNames = []
+            inode.kernelMayHoldNames = false
             trim()
         }
     }

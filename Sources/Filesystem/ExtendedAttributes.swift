@@ -8,12 +8,13 @@ extension DistributedFilesystem {
     package func xattr(_ id: InodeID, name: [UInt8]) async throws(Errno) -> [UInt8] {
         guard name.count <= Limits.xattrNameBytes else { throw .range }
         let inode = table.obtain(id)
-        if metadata.holdsLease(id) {
+        if let attributes = cachedAttributes(inode) {
+            // The kernel asks for lists and capabilities of every file, and few have any.
+            guard attributes.xattrs > 0 else { throw .noData }
             if let known = inode.xattrs[name] {
                 guard let value = known else { throw .noData }
                 return value
             }
-            // The kernel asks for "security.capability" with every first write, so knowing all names saves a question for each new file.
             if let names = inode.xattrNames, !names.contains(name) { throw .noData }
         }
         let mark = mark
@@ -41,7 +42,10 @@ extension DistributedFilesystem {
 
     package func xattrNames(_ id: InodeID) async throws(Errno) -> [[UInt8]] {
         let inode = table.obtain(id)
-        if metadata.holdsLease(id), let names = inode.xattrNames { return names }
+        if let attributes = cachedAttributes(inode) {
+            if attributes.xattrs == 0 { return [] }
+            if let names = inode.xattrNames { return names }
+        }
         let mark = mark
         let reply = try await ask(.xattrNames(id))
         guard case .names(let names) = reply.answer else { throw nonsense("a question for extended attributes") }
@@ -49,15 +53,25 @@ extension DistributedFilesystem {
         return names
     }
 
-    package func setXattr(_ id: InodeID, name: [UInt8], value: [UInt8], mode: XattrMode) async throws(Errno) {
+    package func setXattr(_ id: InodeID, name: [UInt8], value: [UInt8], mode: XattrMode, groups: [UInt32]?) async throws(Errno) {
         guard !name.isEmpty, name.count <= Limits.xattrNameBytes else { throw .range }
         guard value.count <= Limits.xattrValueBytes else { throw .tooBig }
-        try await changeXattr(id, .setXattr(inode: id, name: name, value: value, mode: mode))
+        var dropsSetGID = false
+        if let groups, name == AccessControlList.accessName {
+            let attributes = try await currentAttributes(table.obtain(id))
+            dropsSetGID = attributes.mode & 0o2000 != 0 && !groups.contains(attributes.gid)
+        }
+        try await changeXattr(id, .setXattr(inode: id, name: name, value: value, mode: mode, dropsSetGID: dropsSetGID))
     }
 
     package func removeXattr(_ id: InodeID, name: [UInt8]) async throws(Errno) {
         guard !name.isEmpty, name.count <= Limits.xattrNameBytes else { throw .range }
-        try await changeXattr(id, .removeXattr(inode: id, name: name))
+        do throws(Errno) {
+            try await changeXattr(id, .removeXattr(inode: id, name: name))
+        } catch {
+            // A list that is not there is as good as removed, on every Linux filesystem.
+            guard error == .noData, AccessControlList.isName(name) else { throw error }
+        }
     }
 
     private func changeXattr(_ id: InodeID, _ command: Command) async throws(Errno) {

@@ -7,6 +7,8 @@ package import Runtime
 @LoopActor
 package protocol FileOperations: AnyObject, Sendable {
     func lookup(_ parent: InodeID, _ name: [UInt8]) async throws(Errno) -> EntryReply
+    /// Nanoseconds for which the kernel may go by the ENOENT that a lookup just ended with; 0: not at all.
+    func absenceValidity(_ parent: InodeID, _ name: [UInt8]) -> UInt64
     /// The kernel drops `count` lookups of an inode.
     func forget(_ inode: InodeID, count: UInt64)
     func attributes(_ inode: InodeID) async throws(Errno) -> AttributesReply
@@ -60,7 +62,9 @@ package protocol FileOperations: AnyObject, Sendable {
     func syncDirectory(_ inode: InodeID) async throws(Errno)
 
     func statistics() async throws(Errno) -> FilesystemStatistics
-    func setXattr(_ inode: InodeID, name: [UInt8], value: [UInt8], mode: XattrMode) async throws(Errno)
+    /// `groups`: those of a caller who may leave the set-group-id bit, when an access control list is set, to files of these groups only; nil: to all
+    /// (CAP_FSETID).
+    func setXattr(_ inode: InodeID, name: [UInt8], value: [UInt8], mode: XattrMode, groups: [UInt32]?) async throws(Errno)
     func xattr(_ inode: InodeID, name: [UInt8]) async throws(Errno) -> [UInt8]
     func xattrNames(_ inode: InodeID) async throws(Errno) -> [[UInt8]]
     func removeXattr(_ inode: InodeID, name: [UInt8]) async throws(Errno)
@@ -80,17 +84,20 @@ package protocol KernelCache: AnyObject, Sendable {
     /// Has cached pages of the inode dropped soon; for content that changed while size and time of change did not.
     func dropPages(_ inode: InodeID)
     /// Returns when cached entries of the directory, absent ones included, will be looked up again.
-    func invalidateEntries(of directory: InodeID, names: [Name]) async
+    func invalidateEntries(of directory: InodeID) async
 }
 
 /// Who asks, from the kernel.
 package struct Caller: Equatable, Sendable {
     package var uid: UInt32
     package var gid: UInt32
+    /// Permission bits taken off the mode of what is made, unless the directory has a default access control list.
+    package var umask: UInt16
 
-    package init(uid: UInt32, gid: UInt32) {
+    package init(uid: UInt32, gid: UInt32, umask: UInt16 = 0) {
         self.uid = uid
         self.gid = gid
+        self.umask = umask
     }
 }
 

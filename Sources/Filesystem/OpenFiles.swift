@@ -124,7 +124,9 @@ extension DistributedFilesystem {
             if let file, file.isSynchronous { try await sync(file) }
         }
         if change != AttributeChange() {
-            if inode.recall == nil, metadata.holdsExclusive(id), let attributes = cachedAttributes(inode), attributes.kind == .file {
+            if inode.recall == nil, metadata.holdsExclusive(id), let attributes = cachedAttributes(inode), attributes.kind == .file,
+                change.mode == nil || attributes.xattrs == 0
+            {
                 var local = change
                 local.changed = change.changed ?? clock.wallTime
                 dirtying(inode).pending.attributes.absorb(local)
@@ -134,6 +136,8 @@ extension DistributedFilesystem {
                 let outcome = try await perform(.update(inode: id, attributes: change, edits: [], republished: []), on: inode)
                 guard case .done(let attributes?, _) = outcome else { throw nonsense("an update") }
                 adopt(attributes, since: mark)
+                // The access control list has changed with the mode.
+                if change.mode != nil { inode.xattrs = [:] }
                 return AttributesReply(attributes: inode.effective(attributes), validity: 0)
             }
         }

@@ -55,13 +55,13 @@ extension DistributedFilesystem {
     /// Tells the kernel to forget what it may hold.
     func invalidateKernel(_ inode: CachedInode) async {
         guard let kernelCache, inode.lookups > 0 || inode.id == .root else { return }
-        let names = inode.kernelNames.sorted()
-        guard inode.kernelMayHold || !names.isEmpty else { return }
+        let mayHoldNames = inode.kernelMayHoldNames
+        guard inode.kernelMayHold || mayHoldNames else { return }
         inode.kernelMayHold = false
-        inode.kernelNames = []
+        inode.kernelMayHoldNames = false
         let id = inode.id
         await kernelCache.invalidate(id)
-        if !names.isEmpty { await kernelCache.invalidateEntries(of: id, names: names) }
+        if mayHoldNames { await kernelCache.invalidateEntries(of: id) }
     }
 
     /// The session ended without asking: what was not committed is lost, and everything cached is void.
@@ -78,7 +78,7 @@ extension DistributedFilesystem {
             if inode.kernelMayHold, inode.opens > 0, inode.kernelPages == nil { inode.kernelPages = inode.stored }
             dropCaches(of: inode)
             inode.pagesVersion = nil
-            if inode.kernelMayHold || !inode.kernelNames.isEmpty { Task { @LoopActor [self] in await invalidateKernel(inode) } }
+            if inode.kernelMayHold || inode.kernelMayHoldNames { Task { @LoopActor [self] in await invalidateKernel(inode) } }
         }
         log.error("the session with the metadata service is lost", ["files": "\(lost)"])
         wakeWriters(.io)

@@ -127,7 +127,7 @@ extension MetadataServer {
     /// The inodes whose attributes, content or entries a command changes.
     private func touched(by command: Command) throws(TransportError) -> [InodeID] {
         switch command {
-        case .create(let parent, _, _, _, _, _, _, _): return [parent]
+        case .create(let parent, _, _, _, _, _, _, _, _): return [parent]
         case .link(let inode, let parent, _): return [parent, inode]
         case .unlink(let parent, let name, _), .removeDirectory(let parent, let name, _):
             guard let child = try child(parent, name) else { return [parent] }
@@ -137,7 +137,7 @@ extension MetadataServer {
             if let moved = try child(from, name) { result.append(moved) }
             if let other = try child(to, newName), !result.contains(other) { result.append(other) }
             return result
-        case .update(let inode, _, _, _), .setXattr(let inode, _, _, _), .removeXattr(let inode, _): return [inode]
+        case .update(let inode, _, _, _), .setXattr(let inode, _, _, _, _), .removeXattr(let inode, _): return [inode]
         case .reap, .openSession, .closeSession, .collect, .collected, .setRecord: return []
         }
     }
@@ -149,7 +149,7 @@ extension MetadataServer {
 
     private static func names(of command: Command) -> [EntryName] {
         switch command {
-        case .create(let parent, let name, _, _, _, _, _, _), .link(_, let parent, let name), .unlink(let parent, let name, _),
+        case .create(let parent, let name, _, _, _, _, _, _, _), .link(_, let parent, let name), .unlink(let parent, let name, _),
             .removeDirectory(let parent, let name, _):
             [EntryName(parent: parent, name: name)]
         case .rename(let from, let name, let to, let newName, _, _):

@@ -26,7 +26,7 @@ extension Command: ByteCodable {
         case Tag.create:
             self = .create(
                 parent: try InodeID(from: &reader), name: try Name(from: &reader), kind: try reader.choice(), mode: try reader.integer(),
-                uid: try reader.integer(), gid: try reader.integer(), device: try reader.integer(),
+                umask: try reader.integer(), uid: try reader.integer(), gid: try reader.integer(), device: try reader.integer(),
                 target: try reader.bytes(max: Limits.symlinkBytes))
         case Tag.link:
             self = .link(inode: try InodeID(from: &reader), parent: try InodeID(from: &reader), name: try Name(from: &reader))
@@ -45,7 +45,7 @@ extension Command: ByteCodable {
         case Tag.setXattr:
             self = .setXattr(
                 inode: try InodeID(from: &reader), name: try reader.bytes(max: Limits.xattrNameBytes),
-                value: try reader.bytes(max: Limits.xattrValueBytes), mode: try reader.choice())
+                value: try reader.bytes(max: Limits.xattrValueBytes), mode: try reader.choice(), dropsSetGID: try reader.boolean())
         case Tag.removeXattr:
             self = .removeXattr(inode: try InodeID(from: &reader), name: try reader.bytes(max: Limits.xattrNameBytes))
         case Tag.reap:
@@ -68,12 +68,13 @@ extension Command: ByteCodable {
 
     package func encode(to writer: inout ByteWriter) {
         switch self {
-        case .create(let parent, let name, let kind, let mode, let uid, let gid, let device, let target):
+        case .create(let parent, let name, let kind, let mode, let umask, let uid, let gid, let device, let target):
             writer.integer(Tag.create)
             parent.encode(to: &writer)
             name.encode(to: &writer)
             writer.integer(kind.rawValue)
             writer.integer(mode)
+            writer.integer(umask)
             writer.integer(uid)
             writer.integer(gid)
             writer.integer(device)
@@ -107,12 +108,13 @@ extension Command: ByteCodable {
             attributes.encode(to: &writer)
             writer.values(edits)
             writer.values(republished)
-        case .setXattr(let inode, let name, let value, let mode):
+        case .setXattr(let inode, let name, let value, let mode, let dropsSetGID):
             writer.integer(Tag.setXattr)
             inode.encode(to: &writer)
             writer.bytes(name)
             writer.bytes(value)
             writer.integer(mode.rawValue)
+            writer.boolean(dropsSetGID)
         case .removeXattr(let inode, let name):
             writer.integer(Tag.removeXattr)
             inode.encode(to: &writer)

@@ -4,7 +4,7 @@ import Model
 /// The row of an inode.
 package struct InodeRecord: Equatable, Sendable, ByteCodable {
     /// First byte of the row.
-    private static let layout: UInt8 = 1
+    private static let layout: UInt8 = 2
 
     package var attributes: Attributes
     /// Bytes in the row of inline content; 0: the content, if any, is in extents.
@@ -13,8 +13,7 @@ package struct InodeRecord: Equatable, Sendable, ByteCodable {
     package var regions: UInt32 = 0
     /// Extents in all of them.
     package var extents: UInt64 = 0
-    /// Extended attributes, and the bytes of their names and values.
-    package var xattrs: UInt32 = 0
+    /// Bytes of the names and values of extended attributes.
     package var xattrBytes: UInt32 = 0
 
     package init(_ attributes: Attributes) { self.attributes = attributes }
@@ -25,7 +24,6 @@ package struct InodeRecord: Equatable, Sendable, ByteCodable {
         inlineLength = try reader.integer()
         regions = try reader.smallCounter()
         extents = try reader.counter()
-        xattrs = try reader.smallCounter()
         xattrBytes = try reader.smallCounter()
     }
 
@@ -35,7 +33,6 @@ package struct InodeRecord: Equatable, Sendable, ByteCodable {
         writer.integer(inlineLength)
         writer.integer(regions)
         writer.integer(extents)
-        writer.integer(xattrs)
         writer.integer(xattrBytes)
     }
 

@@ -29,6 +29,8 @@ package struct Invariants {
         var inlineLength: UInt32 = 0
         var xattrs: UInt32 = 0
         var xattrBytes: UInt64 = 0
+        /// Of the access control list.
+        var permissions: UInt16?
         var symlinkLength: UInt64?
         var isOrphan = false
         var location: Name?
@@ -141,6 +143,9 @@ package struct Invariants {
             guard let inode = this.owner(&fields, key, "an extended attribute") else { return }
             this.inodes[inode]?.xattrs += 1
             this.inodes[inode]?.xattrBytes += UInt64(fields.name.count + value.count)
+            guard AccessControlList.isName(fields.name) else { return }
+            guard let list: AccessControlList = this.decoded(value, key) else { return this.unreadable(key) }
+            if fields.name == AccessControlList.accessName { this.inodes[inode]?.permissions = list.permissions }
         }
     }
 
@@ -185,8 +190,9 @@ package struct Invariants {
             expect(id, "length of inline content", UInt64(seen.inlineLength), UInt64(seen.record.inlineLength))
             expect(id, "rows of extents", UInt64(seen.regions), UInt64(seen.record.regions))
             expect(id, "extents", seen.extents, seen.record.extents)
-            expect(id, "extended attributes", UInt64(seen.xattrs), UInt64(seen.record.xattrs))
+            expect(id, "extended attributes", UInt64(seen.xattrs), UInt64(attributes.xattrs))
             expect(id, "bytes of extended attributes", seen.xattrBytes, UInt64(seen.record.xattrBytes))
+            if let permissions = seen.permissions { expect(id, "permissions of the access control list", UInt64(permissions), UInt64(attributes.mode & 0o777)) }
             expect(id, "entries", seen.entries, attributes.entries)
             if seen.isOrphan != (attributes.links == 0) {
                 found(id, seen.isOrphan ? "is an orphan with \(attributes.links) links" : "has no links but is no orphan")

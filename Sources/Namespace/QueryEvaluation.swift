@@ -135,14 +135,14 @@ struct QueryEvaluation {
 
     private func xattr(_ inode: InodeID, _ name: [UInt8]) throws(Failure) -> Answer {
         let record = try self.inode(inode)
-        guard record.xattrs > 0, let value = try read({ () throws(StoreError) in try rows.xattr(inode, name) }) else {
+        guard record.attributes.xattrs > 0, let value = try read({ () throws(StoreError) in try rows.xattr(inode, name) }) else {
             throw .refused(.noAttribute)
         }
         return .bytes(value)
     }
 
     private func xattrNames(_ inode: InodeID) throws(Failure) -> Answer {
-        guard try self.inode(inode).xattrs > 0 else { return .names([]) }
+        guard try self.inode(inode).attributes.xattrs > 0 else { return .names([]) }
         let prefix = RowKey.xattr(inode, [])
         let pairs = try read { () throws(StoreError) in try rows.pairs(from: prefix, to: RowKey.end(.xattr, inode.rawValue)) }
         return .names(pairs.map { Array($0.key.dropFirst(prefix.count)) })

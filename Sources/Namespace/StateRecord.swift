@@ -4,7 +4,7 @@ package import Digest
 /// The one row about the namespace as a whole.
 package struct StateRecord: Equatable, Sendable, ByteCodable {
     /// First byte of the row; the version of all layouts of the store.
-    private static let layout: UInt8 = 1
+    private static let layout: UInt8 = 2
 
     /// The last log entry that the rows contain.
     package var appliedIndex: UInt64 = 0
@@ -27,7 +27,7 @@ package struct StateRecord: Equatable, Sendable, ByteCodable {
     init() {}
 
     package init(from reader: inout ByteReader) throws(DecodeError) {
-        guard try reader.integer(UInt8.self) == Self.layout else { throw .invalid("layout of the namespace; made by a newer version?") }
+        guard try reader.integer(UInt8.self) == Self.layout else { throw .invalid("layout of the namespace; made by another version?") }
         appliedIndex = try reader.counter()
         appliedTerm = try reader.counter()
         digest = try BlockKey(from: &reader)

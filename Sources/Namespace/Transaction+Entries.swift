@@ -4,9 +4,9 @@ import OrderedStore
 /// Commands that make and remove entries; inode(7), link(2), unlink(2), rmdir(2), mkdir(2), mknod(2), symlink(2).
 extension Transaction {
     func create(
-        parent: InodeID, name: Name, kind: FileKind, mode: UInt16, uid: UInt32, gid: UInt32, device: UInt32, target: [UInt8]
+        parent: InodeID, name: Name, kind: FileKind, mode: UInt16, umask: UInt16, uid: UInt32, gid: UInt32, device: UInt32, target: [UInt8]
     ) throws(Failure) -> Outcome {
-        guard mode <= 0o7777 else { throw .refused(.invalid) }
+        guard mode <= 0o7777, umask <= 0o777 else { throw .refused(.invalid) }
         if kind == .symlink {
             guard target.count <= Limits.symlinkBytes else { throw .refused(.nameTooLong) }
             guard !target.isEmpty, !target.contains(0) else { throw .refused(.invalid) }
@@ -24,12 +24,13 @@ extension Transaction {
         let isDirectory = kind == .directory
         let inheritsGroup = directory.attributes.mode & 0o2000 != 0
         let hasDevice = kind == .characterDevice || kind == .blockDevice
-        let record = InodeRecord(
+        var record = InodeRecord(
             Attributes(
                 inode: inode, kind: kind, mode: inheritsGroup && isDirectory ? mode | 0o2000 : mode, uid: uid,
                 gid: inheritsGroup ? directory.attributes.gid : gid, links: isDirectory ? 2 : 1, size: UInt64(target.count), allocated: 0,
                 device: hasDevice ? device : 0, accessed: time, modified: time, changed: time, created: time, version: 1, entries: 0,
                 parent: isDirectory ? parent : InodeID(rawValue: 0)))
+        if kind != .symlink { try inheritLists(&record, from: directory, umask: umask) }
         put(record)
         if kind == .symlink { put(RowKey.symlink(inode), target) }
         try attach(record.attributes, to: &directory, name)
@@ -167,7 +168,7 @@ extension Transaction {
         }
         if record.inlineLength > 0 { delete(RowKey.inline(inode)) }
         if record.attributes.kind == .symlink { delete(RowKey.symlink(inode)) }
-        if record.xattrs > 0 {
+        if record.attributes.xattrs > 0 {
             let prefix = RowKey.xattr(inode, [])
             for pair in try pairs(from: prefix, to: RowKey.end(.xattr, inode.rawValue)) { delete(pair.key) }
         }

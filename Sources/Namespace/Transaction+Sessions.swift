@@ -67,8 +67,8 @@ extension Transaction {
 
     private func dispatch(_ command: Command) throws(Failure) -> Outcome {
         switch command {
-        case .create(let parent, let name, let kind, let mode, let uid, let gid, let device, let target):
-            try create(parent: parent, name: name, kind: kind, mode: mode, uid: uid, gid: gid, device: device, target: target)
+        case .create(let parent, let name, let kind, let mode, let umask, let uid, let gid, let device, let target):
+            try create(parent: parent, name: name, kind: kind, mode: mode, umask: umask, uid: uid, gid: gid, device: device, target: target)
         case .link(let inode, let parent, let name): try link(inode: inode, parent: parent, name: name)
         case .unlink(let parent, let name, let keep): try unlink(parent: parent, name: name, keep: keep)
         case .removeDirectory(let parent, let name, let keep): try removeDirectory(parent: parent, name: name, keep: keep)
@@ -76,7 +76,8 @@ extension Transaction {
             try rename(from: from, name: name, to: to, newName: newName, mode: mode, keep: keep)
         case .update(let inode, let attributes, let edits, let republished):
             try update(inode: inode, attributes: attributes, edits: edits, republished: republished)
-        case .setXattr(let inode, let name, let value, let mode): try setXattr(inode: inode, name: name, value: value, mode: mode)
+        case .setXattr(let inode, let name, let value, let mode, let dropsSetGID):
+            try setXattr(inode: inode, name: name, value: value, mode: mode, dropsSetGID: dropsSetGID)
         case .removeXattr(let inode, let name): try removeXattr(inode: inode, name: name)
         case .reap(let inodes): try reap(inodes)
         case .openSession(let session, let name): try openSession(session, name: name)

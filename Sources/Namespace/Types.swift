@@ -86,6 +86,8 @@ package struct Attributes: Equatable, Sendable {
     package var modified: Timestamp
     package var changed: Timestamp
     package var created: Timestamp
+    /// How many extended attributes, access control lists among them.
+    package var xattrs: UInt32 = 0
     /// Grows with every change of the inode, its content or its entries.
     package var version: UInt64
     /// Of a directory: how many entries. 0 otherwise.
@@ -200,8 +202,10 @@ package enum XattrMode: UInt8, Sendable {
 
 /// A change of the namespace. Applied by every replica in the same order with the same outcome.
 package enum Command: Equatable, Sendable {
-    /// Makes an inode and its entry. Mode bits are final: umask was applied by the kernel. A set-gid parent gives its group.
-    case create(parent: InodeID, name: Name, kind: FileKind, mode: UInt16, uid: UInt32, gid: UInt32, device: UInt32, target: [UInt8])
+    /// Makes an inode and its entry. A set-gid parent gives its group. Of the mode the umask's bits are taken off, unless the parent has a default access
+    /// control list, which then takes the umask's place.
+    case create(
+        parent: InodeID, name: Name, kind: FileKind, mode: UInt16, umask: UInt16, uid: UInt32, gid: UInt32, device: UInt32, target: [UInt8])
     case link(inode: InodeID, parent: InodeID, name: Name)
     /// Removes an entry. `keep`: some session has the inode open, so at its last link it becomes an orphan, to be reaped.
     case unlink(parent: InodeID, name: Name, keep: Bool)
@@ -210,7 +214,8 @@ package enum Command: Equatable, Sendable {
     case rename(from: InodeID, name: Name, to: InodeID, newName: Name, mode: RenameMode, keep: Bool)
     /// Changes attributes and content of one inode, all or nothing. `republished`: keys whose blocks were put again after a refusal.
     case update(inode: InodeID, attributes: AttributeChange, edits: [Edit], republished: [BlockKey])
-    case setXattr(inode: InodeID, name: [UInt8], value: [UInt8], mode: XattrMode)
+    /// An access control list sets permission bits too; `dropsSetGID` where the caller is not of the file's group and so may not leave that bit.
+    case setXattr(inode: InodeID, name: [UInt8], value: [UInt8], mode: XattrMode, dropsSetGID: Bool)
     case removeXattr(inode: InodeID, name: [UInt8])
     /// Frees orphans that nobody has open any more; ids that are no orphans are passed over.
     case reap([InodeID])

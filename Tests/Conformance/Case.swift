@@ -44,7 +44,7 @@ package struct CaseTable {
 package enum Suite {
     package static let cases: [Case] = [
         openCases(), contentCases(), rangeCases(), nameCases(), directoryCases(), linkCases(), renameCases(), permissionCases(), ownerCases(), timesCases(),
-        xattrCases(), limitsCases(), unlinkedCases(), nodeCases(), realCases(), coherenceCases(), coherentContentCases(),
+        xattrCases(), listCases(), limitsCases(), unlinkedCases(), nodeCases(), realCases(), coherenceCases(), coherentContentCases(),
     ].flatMap(\.cases)
 
     /// Runs one case in a directory of its own. - Returns: why it failed.

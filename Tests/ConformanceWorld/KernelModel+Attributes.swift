@@ -22,7 +22,7 @@ extension KernelModel {
         case .access(let path, let mode):
             guard mode & ~7 == 0 else { throw fail(EINVAL) }
             let found = try await resolve(path, user, follow: true)
-            guard may(user, UInt16(mode), found) else { throw fail(EACCES) }
+            guard try await may(user, UInt16(mode), found) else { throw fail(EACCES) }
         case .umask(let new):
             defer { mask = new & 0o777 }
             return .number(Int64(mask))
@@ -68,7 +68,7 @@ extension KernelModel {
         let isTouch = both.0.nanoseconds == Time.now.nanoseconds && both.1.nanoseconds == Time.now.nanoseconds
         if !isOwner {
             guard isTouch else { throw fail(EPERM) }
-            guard may(user, Self.write, found) else { throw fail(EACCES) }
+            guard try await may(user, Self.write, found) else { throw fail(EACCES) }
         }
         let now = clock.wallTime
         func stamp(_ time: Time) -> Timestamp? {
@@ -89,7 +89,7 @@ extension KernelModel {
         case .getXattr(let target, let name, let room):
             try check(name)
             let found = try await resolve(target, user)
-            try mayXattr(found, name, user, writes: false)
+            try await mayXattr(found, name, user, writes: false)
             let value = try await files.xattr(found.inode, name: name)
             return try fitting(value, room)
         case .listXattr(let target, let room):
@@ -101,13 +101,13 @@ extension KernelModel {
             try check(name)
             guard value.count <= 65_536 else { throw fail(E2BIG) }
             let found = try await resolve(target, user)
-            try mayXattr(found, name, user, writes: true)
+            try await mayXattr(found, name, user, writes: true)
             guard let mode = XattrMode(rawValue: UInt8(flags)) else { throw fail(EINVAL) }
-            try await files.setXattr(found.inode, name: name, value: value, mode: mode)
+            try await files.setXattr(found.inode, name: name, value: value, mode: mode, groups: user.isRoot ? nil : user.groups + [user.gid])
         case .removeXattr(let target, let name):
             try check(name)
             let found = try await resolve(target, user)
-            try mayXattr(found, name, user, writes: true)
+            try await mayXattr(found, name, user, writes: true)
             try await files.removeXattr(found.inode, name: name)
         default: return nil
         }
@@ -123,7 +123,7 @@ extension KernelModel {
     private func check(_ name: [UInt8]) throws { guard (1...255).contains(name.count) else { throw fail(ERANGE) } }
 
     /// xattr_permission, cap_inode_setxattr, and what the mount takes.
-    private func mayXattr(_ found: Attributes, _ name: [UInt8], _ user: User, writes: Bool) throws {
+    private func mayXattr(_ found: Attributes, _ name: [UInt8], _ user: User, writes: Bool) async throws {
         func begins(_ prefix: String) -> Bool { name.starts(with: prefix.utf8) }
         let wanted = writes ? Self.write : Self.read
         if begins("trusted.") {
@@ -131,13 +131,19 @@ extension KernelModel {
         } else if begins("user.") {
             guard found.kind == .file || found.kind == .directory else { throw fail(writes ? EPERM : ENODATA) }
             if found.kind == .directory, found.mode & 0o1000 != 0, writes, !user.isRoot, user.uid != found.uid { throw fail(EPERM) }
-            guard may(user, wanted, found) else { throw fail(EACCES) }
+            guard try await may(user, wanted, found) else { throw fail(EACCES) }
         } else if begins("security.") {
             guard user.isRoot || !writes else { throw fail(EPERM) }
+        } else if ListEntries.isName(name) {
+            guard found.kind != .symlink else { throw fail(EOPNOTSUPP) }
+            guard writes else { return }
+            // set_posix_acl.
+            if found.kind != .directory, name != ListEntries.accessName { throw fail(EACCES) }
+            guard user.isRoot || user.uid == found.uid else { throw fail(EPERM) }
         } else if begins("system.") {
             throw fail(EOPNOTSUPP)
         } else {
-            guard may(user, wanted, found) else { throw fail(EACCES) }
+            guard try await may(user, wanted, found) else { throw fail(EACCES) }
             throw fail(EOPNOTSUPP)
         }
         if name.last == 0x2E, name.filter({ $0 == 0x2E }).count == 1 { throw fail(EOPNOTSUPP) }

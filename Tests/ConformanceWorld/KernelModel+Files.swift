@@ -112,7 +112,7 @@ extension KernelModel {
         if found.kind == .directory, writes { throw fail(EISDIR) }
         var wanted: UInt16 = access == O_WRONLY ? 0 : Self.read
         if writes { wanted |= Self.write }
-        guard may(user, wanted, found) else { throw fail(EACCES) }
+        guard try await may(user, wanted, found) else { throw fail(EACCES) }
         if flags & Flags.noAccessTime != 0, !user.isRoot, user.uid != found.uid { throw fail(EPERM) }
         switch found.kind {
         case .directory:
@@ -193,7 +193,7 @@ extension KernelModel {
             found = try await resolve(path, user, follow: true)
             guard found.kind != .directory else { throw fail(EISDIR) }
             guard found.kind == .file else { throw fail(EINVAL) }
-            guard may(user, Self.write, found) else { throw fail(EACCES) }
+            guard try await may(user, Self.write, found) else { throw fail(EACCES) }
         }
         var change = AttributeChange()
         if !user.isRoot, Self.withoutSetID(found.mode) != found.mode { change.mode = Self.withoutSetID(found.mode) }

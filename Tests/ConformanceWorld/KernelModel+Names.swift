@@ -11,7 +11,7 @@ extension KernelModel {
         case .makeDirectory(let path, let mode):
             let walk = try await place(path, user, isDirectory: true)
             try await mayCreate(walk.directory, user)
-            _ = try await files.makeDirectory(walk.directory, walk.last, mode: UInt16(mode & 0o1777 & ~mask), caller(user))
+            _ = try await files.makeDirectory(walk.directory, walk.last, mode: UInt16(mode & 0o1777), caller(user))
         case .removeDirectory(let path): try await removeDirectory(path, user)
         case .unlink(let path): try await unlink(path, user)
         case .rename(let path, let other, let flags): try await rename(path, other, flags, user)
@@ -37,7 +37,7 @@ extension KernelModel {
         return .number(0)
     }
 
-    func caller(_ user: User) -> Caller { Caller(uid: user.uid, gid: user.gid) }
+    func caller(_ user: User) -> Caller { Caller(uid: user.uid, gid: user.gid, umask: UInt16(mask)) }
 
     private func removeDirectory(_ path: Path, _ user: User) async throws {
         let walk = try await begin(path, user)
@@ -82,8 +82,8 @@ extension KernelModel {
             try await mayCreate(to.directory, user)
         }
         if from.directory != to.directory {
-            if moved.kind == .directory, !may(user, Self.write, moved) { throw fail(EACCES) }
-            if exchanges, let present, present.kind == .directory, !may(user, Self.write, present) { throw fail(EACCES) }
+            if moved.kind == .directory { guard try await may(user, Self.write, moved) else { throw fail(EACCES) } }
+            if exchanges, let present, present.kind == .directory { guard try await may(user, Self.write, present) else { throw fail(EACCES) } }
         }
         guard flags & Flags.whiteout == 0 else { throw fail(EINVAL) }
         try await files.rename(
@@ -94,8 +94,8 @@ extension KernelModel {
     private func link(_ found: Attributes, _ path: Path, _ user: User, isProtected: Bool) async throws {
         let walk = try await place(path, user)
         if isProtected, !user.isRoot, user.uid != found.uid {
-            let isSafe = found.kind == .file && found.mode & 0o4000 == 0 && found.mode & 0o2010 != 0o2010 && may(user, Self.read | Self.write, found)
-            if !isSafe { throw fail(EPERM) }
+            let isSafe = found.kind == .file && found.mode & 0o4000 == 0 && found.mode & 0o2010 != 0o2010
+            guard isSafe, try await may(user, Self.read | Self.write, found) else { throw fail(EPERM) }
         }
         try await mayCreate(walk.directory, user)
         guard found.kind != .directory else { throw fail(EPERM) }

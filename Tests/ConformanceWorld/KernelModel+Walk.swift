@@ -43,7 +43,7 @@ extension KernelModel {
         while true {
             let directory = try await attributes(walk.directory)
             guard directory.kind == .directory else { throw fail(ENOTDIR) }
-            guard may(user, Self.search, directory) else { throw fail(EACCES) }
+            guard try await may(user, Self.search, directory) else { throw fail(EACCES) }
             guard walk.rest.count > 1 else { return }
             let name = walk.rest.removeFirst()
             let next = try await step(walk.directory, directory, name)

@@ -56,10 +56,20 @@ final class KernelModel {
     static let search: UInt16 = 1
 
     /// generic_permission.
-    func may(_ user: User, _ wanted: UInt16, _ attributes: Attributes) -> Bool {
+    func may(_ user: User, _ wanted: UInt16, _ attributes: Attributes) async throws -> Bool {
         if user.isRoot { return wanted & Self.search == 0 || attributes.kind == .directory || attributes.mode & 0o111 != 0 }
+        if user.uid != attributes.uid, attributes.mode & 0o070 != 0, let list = try await list(attributes) { return list.grants(wanted, to: user, of: attributes) }
         let shift: UInt16 = user.uid == attributes.uid ? 6 : user.belongs(to: attributes.gid) ? 3 : 0
         return attributes.mode >> shift & wanted == wanted
+    }
+
+    private func list(_ attributes: Attributes) async throws -> ListEntries? {
+        do throws(Errno) {
+            return ListEntries(try await files.xattr(attributes.inode, name: Array("system.posix_acl_access".utf8)))
+        } catch {
+            guard error.rawValue == ENODATA else { throw error }
+            return nil
+        }
     }
 
     func attributes(_ inode: InodeID) async throws -> Attributes { try await files.attributes(inode).attributes }
@@ -68,21 +78,21 @@ final class KernelModel {
     func mayCreate(_ directory: InodeID, _ user: User) async throws {
         let attributes = try await attributes(directory)
         guard attributes.links > 0 else { throw fail(ENOENT) }
-        guard may(user, Self.write | Self.search, attributes) else { throw fail(EACCES) }
+        guard try await may(user, Self.write | Self.search, attributes) else { throw fail(EACCES) }
     }
 
     /// may_delete.
     func mayDelete(_ directory: InodeID, _ victim: Attributes, _ user: User, isDirectory: Bool) async throws {
         let attributes = try await attributes(directory)
-        guard may(user, Self.write | Self.search, attributes) else { throw fail(EACCES) }
+        guard try await may(user, Self.write | Self.search, attributes) else { throw fail(EACCES) }
         if attributes.mode & 0o1000 != 0, !user.isRoot, user.uid != victim.uid, user.uid != attributes.uid { throw fail(EPERM) }
         if isDirectory != (victim.kind == .directory) { throw fail(isDirectory ? ENOTDIR : EISDIR) }
     }
 
-    /// A mode as it arrives at the filesystem: without the umask's bits, and without set-gid where a set-gid directory of a foreign group would give it
+    /// A mode as it arrives at the filesystem: without set-gid where a set-gid directory of a foreign group would give it
     /// (mode_strip_sgid).
     func prepared(_ mode: UInt32, in directory: InodeID, _ user: User) async throws -> UInt16 {
-        let mode = UInt16(truncatingIfNeeded: mode & 0o7777 & ~mask)
+        let mode = UInt16(truncatingIfNeeded: mode & 0o7777)
         let parent = try await attributes(directory)
         guard mode & 0o2010 == 0o2010, parent.mode & 0o2000 != 0, !user.isRoot, !user.belongs(to: parent.gid) else { return mode }
         return mode & ~0o2000

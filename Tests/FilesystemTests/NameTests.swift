@@ -113,11 +113,11 @@ import Testing
         try await mount.put("f", [1])
         let inode = try await mount.lookup("f").inode
         let name = Array("user.k".utf8)
-        try await mount.files.setXattr(inode, name: name, value: [9, 9], mode: .create)
-        await #expect(throws: Errno.exists) { try await mount.files.setXattr(inode, name: name, value: [1], mode: .create) }
+        try await mount.files.setXattr(inode, name: name, value: [9, 9], mode: .create, groups: nil)
+        await #expect(throws: Errno.exists) { try await mount.files.setXattr(inode, name: name, value: [1], mode: .create, groups: nil) }
         #expect(try await mount.files.xattr(inode, name: name) == [9, 9])
         #expect(try await world.mounts[1].files.xattr(inode, name: name) == [9, 9])
-        try await world.mounts[1].files.setXattr(inode, name: name, value: [8], mode: .replace)
+        try await world.mounts[1].files.setXattr(inode, name: name, value: [8], mode: .replace, groups: nil)
         #expect(try await mount.files.xattr(inode, name: name) == [8])
         #expect(try await mount.files.xattrNames(inode) == [name])
         try await mount.files.removeXattr(inode, name: name)

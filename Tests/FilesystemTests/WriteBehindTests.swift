@@ -429,9 +429,21 @@ import Testing
         try await world.mounts[1].write(inode, handle, at: 0, [2])
         #expect(kernel.invalidated == [inode])
         try await world.mounts[1].put("b", [])
-        #expect(kernel.names == [[Name("a")].compactMap { $0 }])
+        #expect(kernel.directories == [.root])
         try await world.mounts[1].put("c", [])
-        #expect(kernel.names.count == 1)
+        #expect(kernel.directories.count == 1)
+        // Absent names likewise; of a directory that is known in full too.
+        let missing = Array("missing".utf8)
+        let files = world.mounts[0].files
+        #expect(files.absenceValidity(.root, missing) == 0)
+        await #expect(throws: Errno.notFound) { try await files.lookup(.root, missing) }
+        #expect(files.absenceValidity(.root, missing) == Nanoseconds.second)
+        #expect(files.absenceValidity(.root, Array("b".utf8)) == 0)
+        try await world.mounts[1].put("missing", [])
+        #expect(kernel.directories.count == 2)
+        #expect(files.absenceValidity(.root, missing) == 0)
+        _ = try await files.lookup(.root, missing)
+        #expect(files.absenceValidity(.root, missing) == 0)
         try await world.mounts[1].close(inode, handle)
     }
 
@@ -461,7 +473,7 @@ import Testing
         #expect(mount.metadata.holdsLease(.root))
         #expect(try await listed() == ["a": 0, "b": Nanoseconds.second])
         await mount.files.releaseDirectory(.root, handle: handle)
-        #expect(kernel.names.count == 1)
+        #expect(kernel.directories.count == 1)
     }
 
     /// The kernel compares size and time of change; what it cannot see by these, it is told.
@@ -516,11 +528,11 @@ import Testing
 @LoopActor
 final class FakeKernel: KernelCache {
     private(set) var invalidated: [InodeID] = []
-    private(set) var names: [[Name]] = []
+    private(set) var directories: [InodeID] = []
 
     private(set) var dropped: [InodeID] = []
 
     func invalidate(_ inode: InodeID) async { if inode != .root { invalidated.append(inode) } }
     func dropPages(_ inode: InodeID) { dropped.append(inode) }
-    func invalidateEntries(of directory: InodeID, names: [Name]) async { self.names.append(names) }
+    func invalidateEntries(of directory: InodeID) async { directories.append(directory) }
 }

@@ -181,11 +181,11 @@ package final class FakeLeader {
 
     private func changed(_ command: Command) -> [InodeID] {
         switch command {
-        case .create(let parent, _, _, _, _, _, _, _): [parent]
+        case .create(let parent, _, _, _, _, _, _, _, _): [parent]
         case .link(let inode, let parent, _): [inode, parent]
         case .unlink(let parent, let name, _), .removeDirectory(let parent, let name, _): [parent, child(parent, name)].compactMap { $0 }
         case .rename(let from, let name, let to, let newName, _, _): [from, to, child(from, name), child(to, newName)].compactMap { $0 }
-        case .update(let inode, _, _, _), .setXattr(let inode, _, _, _), .removeXattr(let inode, _): [inode]
+        case .update(let inode, _, _, _), .setXattr(let inode, _, _, _, _), .removeXattr(let inode, _): [inode]
         default: []
         }
     }

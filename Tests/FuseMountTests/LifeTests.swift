@@ -161,13 +161,19 @@ import Testing
             #expect(await child.ask("[os.path.exists(M+'/old') for _ in range(5)]") == "[True, True, True, True, True]")
             #expect(mounted.files.calls["lookup"] == lookups)
 
+            // Absent ones likewise.
+            #expect(await child.ask("os.path.exists(M+'/new')") == "False")
+            let absent = mounted.files.calls["lookup"]
+            #expect(await child.ask("[os.path.exists(M+'/new') for _ in range(5)]") == "[False, False, False, False, False]")
+            #expect(mounted.files.calls["lookup"] == absent)
+
             mounted.files.hold("stuck")
             let other = try Child(mounted.path)
             other.tell("os.mkdir(M+'/stuck')")
             await mounted.files.somebodyHeld()
             mounted.files.renameRemotely("old", "new")
-            #expect(await child.ask("os.path.exists(M+'/old')") == "True")
-            await mounted.files.kernelCache?.invalidateEntries(of: .root, names: [])
+            #expect(await child.ask("os.path.exists(M+'/old'), os.path.exists(M+'/new')") == "(True, False)")
+            await mounted.files.kernelCache?.invalidateEntries(of: .root)
             mounted.files.letGo()
             #expect(await other.answer() == "None")
             #expect(await child.ask("os.path.exists(M+'/old'), os.path.exists(M+'/new')") == "(False, True)")

@@ -53,7 +53,8 @@ import Testing
     @Test func xattrPolicy() {
         let acl = Array("system.posix_acl_access".utf8)
         let capability = Array("security.capability".utf8)
-        #expect(XattrPolicy.refusal(acl, noSetID: false, reading: true) == EOPNOTSUPP)
+        #expect(XattrPolicy.refusal(acl, noSetID: false, reading: true) == 0)
+        #expect(XattrPolicy.refusal(Array("system.nfs4_acl".utf8), noSetID: false, reading: true) == EOPNOTSUPP)
         #expect(XattrPolicy.refusal(capability, noSetID: true, reading: true) == ENODATA)
         #expect(XattrPolicy.refusal(capability, noSetID: true, reading: false) == EOPNOTSUPP)
         #expect(XattrPolicy.refusal(capability, noSetID: false, reading: true) == 0)

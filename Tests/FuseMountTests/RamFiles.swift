@@ -138,7 +138,7 @@ final class RamFiles: FileOperations {
         guard directory.entries[name] == nil else { throw Errno(rawValue: EEXIST) }
         let inode = InodeID(rawValue: nextInode)
         nextInode += 1
-        let node = Node(Self.attributes(inode, kind, mode, caller))
+        let node = Node(Self.attributes(inode, kind, kind == .symlink ? mode : mode & ~caller.umask, caller))
         if kind == .directory {
             node.attributes.links = 2
             node.attributes.parent = parent
@@ -155,6 +155,8 @@ final class RamFiles: FileOperations {
     }
 
     // MARK: Names
+
+    func absenceValidity(_ parent: InodeID, _ name: [UInt8]) -> UInt64 { entryValidity }
 
     func lookup(_ parent: InodeID, _ name: [UInt8]) async throws(Errno) -> EntryReply {
         count("lookup")
@@ -267,7 +269,7 @@ final class RamFiles: FileOperations {
         FilesystemStatistics(blockSize: 4096, totalBytes: 1 << 40, freeBytes: 1 << 39, inodes: UInt64(nodes.count))
     }
 
-    func setXattr(_ inode: InodeID, name: [UInt8], value: [UInt8], mode: XattrMode) async throws(Errno) {
+    func setXattr(_ inode: InodeID, name: [UInt8], value: [UInt8], mode: XattrMode, groups: [UInt32]?) async throws(Errno) {
         let node = try node(inode)
         if mode == .create && node.xattrs[name] != nil { throw Errno(rawValue: EEXIST) }
         if mode == .replace && node.xattrs[name] == nil { throw Errno(rawValue: ENODATA) }

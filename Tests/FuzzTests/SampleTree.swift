@@ -32,10 +32,13 @@ enum SampleTree {
         return name
     }
 
+    /// For the owner, the group and others.
+    private static let minimalList: [UInt8] = [2, 0, 0, 0] + [1, 4, 32].flatMap { [$0, 0, 5, 0, 255, 255, 255, 255] }
+
     private static func inode(_ number: UInt64) -> InodeID { InodeID(rawValue: number) }
 
     private static func create(_ text: String, in parent: UInt64, _ kind: FileKind, target: [UInt8] = []) -> Command {
-        .create(parent: inode(parent), name: name(text), kind: kind, mode: 0o755, uid: 1, gid: 1, device: 0, target: target)
+        .create(parent: inode(parent), name: name(text), kind: kind, mode: 0o755, umask: 0, uid: 1, gid: 1, device: 0, target: target)
     }
 
     private static func extent(_ offset: UInt64, _ length: UInt32, _ key: BlockKey) -> Edit {
@@ -53,7 +56,7 @@ enum SampleTree {
         .update(inode: inode(5), attributes: AttributeChange(), edits: [extent(0, 1000, someKey)], republished: []),
         .update(inode: inode(8), attributes: AttributeChange(), edits: [.inline([1, 2, 3])], republished: []),
         .link(inode: inode(5), parent: inode(2), name: name("g2")),
-        .setXattr(inode: inode(4), name: [65], value: [1], mode: .any), .setRecord(key: "r", expectedVersion: 0, value: [1]),
+        .setXattr(inode: inode(4), name: [65], value: [1], mode: .any, dropsSetGID: false), .setRecord(key: "r", expectedVersion: 0, value: [1]),
         .update(inode: inode(4), attributes: AttributeChange(), edits: [.truncate(600)], republished: []),
     ]
 
@@ -67,7 +70,8 @@ enum SampleTree {
             inode: inode(4), attributes: AttributeChange(mode: 0o600, modified: 5),
             edits: [.truncate(50), extent(4096, 100, otherKey), .hole(offset: 10, length: 20)], republished: [otherKey]),
         .update(inode: inode(8), attributes: AttributeChange(), edits: [.truncate(0), .inline([7])], republished: []),
-        .setXattr(inode: inode(4), name: [66], value: [1, 2], mode: .create), .removeXattr(inode: inode(4), name: [65]), .reap([inode(7)]),
+        .setXattr(inode: inode(4), name: [66], value: [1, 2], mode: .create, dropsSetGID: false),
+        .setXattr(inode: inode(2), name: AccessControlList.defaultName, value: minimalList, mode: .any, dropsSetGID: true), .removeXattr(inode: inode(4), name: [65]), .reap([inode(7)]),
         .openSession(SessionID(rawValue: 2), name: "n"), .closeSession(SessionID(rawValue: 2)), .collect([otherKey]), .collected([otherKey]),
         .setRecord(key: "collection.delay", expectedVersion: 0, value: Array("60".utf8)), .setRecord(key: "r", expectedVersion: 1, value: nil),
     ]

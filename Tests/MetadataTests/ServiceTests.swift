@@ -18,7 +18,7 @@ import TestSupport
             #expect(try await client.lookup("file")?.inode == inode)
             #expect(try await client.lookup("none") == nil)
             #expect(try await client.create("file") == .failed(.exists))
-            #expect(try await client.perform(.setXattr(inode: inode, name: [1], value: [2], mode: .any)).attributes?.inode == inode)
+            #expect(try await client.perform(.setXattr(inode: inode, name: [1], value: [2], mode: .any, dropsSetGID: false)).attributes?.inode == inode)
             #expect(client.holdsExclusive(inode))
             client.release([inode])
             #expect(!client.holdsLease(inode))

@@ -164,7 +164,7 @@ extension MetadataClient {
     func create(_ name: String, in parent: InodeID = .root, kind: FileKind = .file) async throws -> Outcome {
         try await perform(
             .create(
-                parent: parent, name: Name(name) ?? Name([1])!, kind: kind, mode: 0o644, uid: 1, gid: 1, device: 0, target: []))
+                parent: parent, name: Name(name) ?? Name([1])!, kind: kind, mode: 0o644, umask: 0, uid: 1, gid: 1, device: 0, target: []))
     }
 
     func lookup(_ name: String, in parent: InodeID = .root) async throws -> Attributes? {

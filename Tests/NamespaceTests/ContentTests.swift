@@ -230,7 +230,7 @@ import Testing
         let file = try tree.create("f")
         let name = Array("user.a".utf8)
         func set(_ name: [UInt8], _ value: [UInt8], _ mode: XattrMode = .any) throws -> NamespaceError? {
-            try tree.run(.setXattr(inode: file, name: name, value: value, mode: mode)).error
+            try tree.run(.setXattr(inode: file, name: name, value: value, mode: mode, dropsSetGID: false)).error
         }
         #expect(try set(name, [1], .replace) == .noAttribute)
         #expect(try set(name, [1], .create) == nil)

@@ -9,7 +9,7 @@ import Testing
         let tree = try Tree()
         let outcome = try tree.run(
             .create(
-                parent: .root, name: try "f".asName, kind: .file, mode: 0o4755, uid: 7, gid: 8, device: 9, target: []))
+                parent: .root, name: try "f".asName, kind: .file, mode: 0o4755, umask: 0, uid: 7, gid: 8, device: 9, target: []))
         guard case .done(let file?, let parents) = outcome else { throw Unexpected(outcome: outcome) }
         #expect(file.mode == 0o4755 && file.uid == 7 && file.gid == 8 && file.links == 1 && file.size == 0 && file.device == 0)
         #expect(file.created == tree.time && file.modified == tree.time && file.changed == tree.time && file.accessed == tree.time)
@@ -26,7 +26,7 @@ import Testing
         func create(
             _ parent: InodeID, _ name: Name, _ kind: FileKind = .file, mode: UInt16 = 0o644, target: [UInt8] = []
         ) throws -> NamespaceError? {
-            try tree.run(.create(parent: parent, name: name, kind: kind, mode: mode, uid: 0, gid: 0, device: 0, target: target)).error
+            try tree.run(.create(parent: parent, name: name, kind: kind, mode: mode, umask: 0, uid: 0, gid: 0, device: 0, target: target)).error
         }
         let before = try dump(tree.store)
         #expect(try create(.root, try "f".asName) == .exists)

@@ -15,7 +15,7 @@ import Testing
         try tree.edit(file, [extent(0, 100, 1), extent(Limits.regionBytes, 100, 2)])
         try tree.edit(try tree.create("g"), [extent(0, 100, 1)])
         try tree.create("s", .symlink, target: "t")
-        try tree.run(.setXattr(inode: file, name: [65], value: [1], mode: .any))
+        try tree.run(.setXattr(inode: file, name: [65], value: [1], mode: .any, dropsSetGID: false))
         try tree.create("o")
         try tree.unlink("o", keep: true)
         try tree.expectSound()
@@ -38,7 +38,7 @@ import Testing
     @Test func findsWrongCounts() throws {
         let bodies: [(inout InodeRecord) -> Void] = [
             { $0.attributes.links += 1 }, { $0.attributes.size = 10 }, { $0.attributes.allocated += 512 }, { $0.regions += 1 },
-            { $0.extents -= 1 }, { $0.xattrs = 0 }, { $0.xattrBytes += 1 }, { $0.inlineLength = 4 }, { $0.attributes.links = 0 },
+            { $0.extents -= 1 }, { $0.attributes.xattrs = 0 }, { $0.xattrBytes += 1 }, { $0.inlineLength = 4 }, { $0.attributes.links = 0 },
             { $0.attributes.kind = .fifo }, { $0.attributes.inode = .root },
         ]
         for body in bodies {
@@ -46,6 +46,16 @@ import Testing
             let findings = try change(tree, file, body)
             #expect(findings.contains { $0.inode == file && ($0.path == "/d/f" || $0.path == nil) }, "\(findings)")
         }
+    }
+
+    @Test func findsAModeThatIsNotTheLists() throws {
+        let (tree, directory, _) = try sample()
+        try tree.run(.setXattr(inode: directory, name: AccessControlList.accessName, value: sampleList, mode: .any, dropsSetGID: false))
+        try tree.expectSound()
+        let findings = try change(tree, directory) { $0.attributes.mode = 0o700 }
+        #expect(findings.contains { $0.inode == directory && "\($0)".contains("access control list") }, "\(findings)")
+        let key = RowKey.xattr(directory, AccessControlList.accessName)
+        #expect(try !damage(tree) { $0.put(key, [2, 0, 0, 0]) }.isEmpty)
     }
 
     @Test func findsWrongDirectories() throws {

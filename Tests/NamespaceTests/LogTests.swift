@@ -15,7 +15,7 @@ import Testing
     }
 
     private func create(_ name: String) throws -> Command {
-        .create(parent: .root, name: try name.asName, kind: .file, mode: 0o600, uid: 0, gid: 0, device: 0, target: [])
+        .create(parent: .root, name: try name.asName, kind: .file, mode: 0o600, umask: 0, uid: 0, gid: 0, device: 0, target: [])
     }
 
     @Test func exactlyOnce() throws {

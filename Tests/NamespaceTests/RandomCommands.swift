@@ -66,7 +66,7 @@ struct RandomCommands {
         case 0..<9:
             let kind = [FileKind.file, .file, .directory, .directory, .symlink, .fifo][random(6)]
             return .create(
-                parent: directory(), name: name(), kind: kind, mode: UInt16(random(0o10000)), uid: 1, gid: 2, device: 3,
+                parent: directory(), name: name(), kind: kind, mode: UInt16(random(0o10000)), umask: 0o22, uid: 1, gid: 2, device: 3,
                 target: kind == .symlink ? [65, 66] : [])
         case 9..<12: return .link(inode: inode(), parent: directory(), name: name())
         case 12..<15: return .unlink(parent: directory(), name: name(), keep: keep())
@@ -77,8 +77,11 @@ struct RandomCommands {
         case 24..<32:
             let change = random(2) == 0 ? AttributeChange() : AttributeChange(mode: UInt16(random(0o10000)), modified: time)
             return .update(inode: inode(), attributes: change, edits: (0..<random(5)).map { _ in edit() }, republished: blocks())
-        case 32: return .setXattr(inode: inode(), name: [UInt8(65 + random(3))], value: [1, 2, 3], mode: .any)
-        case 33: return .removeXattr(inode: inode(), name: [UInt8(65 + random(3))])
+        case 32:
+            let lists = [AccessControlList.accessName, AccessControlList.defaultName]
+            let name = random(2) == 0 ? [UInt8(65 + random(3))] : lists[random(2)]
+            return .setXattr(inode: inode(), name: name, value: random(5) == 0 ? [1, 2, 3] : sampleList, mode: .any, dropsSetGID: random(2) == 0)
+        case 33: return .removeXattr(inode: inode(), name: random(2) == 0 ? [UInt8(65 + random(3))] : AccessControlList.accessName)
         case 34: return .reap((0..<random(8)).map { _ in inode() })
         case 35: return .openSession(SessionID(rawValue: 1 + UInt64(random(2))), name: "s")
         case 36: return random(10) == 0 ? .closeSession(SessionID(rawValue: 1 + UInt64(random(2)))) : .collected(blocks())

@@ -52,7 +52,7 @@ final class Tree {
     ) throws -> InodeID {
         let outcome = try run(
             .create(
-                parent: parent, name: try name.asName, kind: kind, mode: mode, uid: uid, gid: gid, device: 0, target: Array(target.utf8)))
+                parent: parent, name: try name.asName, kind: kind, mode: mode, umask: 0, uid: uid, gid: gid, device: 0, target: Array(target.utf8)))
         guard case .done(let attributes?, _) = outcome else { throw Unexpected(outcome: outcome) }
         return attributes.inode
     }
@@ -172,3 +172,7 @@ func dump(_ store: any OrderedReader) throws -> [[UInt8]] {
     }
     return rows
 }
+
+private let noID: [UInt8] = [255, 255, 255, 255]
+/// An access control list: rwx for the owner, r-x for user 7, nothing for the group, a mask of r-x, nothing for others.
+let sampleList: [UInt8] = [2, 0, 0, 0, 1, 0, 7, 0] + noID + [2, 0, 5, 0, 7, 0, 0, 0, 4, 0, 0, 0] + noID + [16, 0, 5, 0] + noID + [32, 0, 0, 0] + noID

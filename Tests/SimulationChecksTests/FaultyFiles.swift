@@ -101,6 +101,8 @@ final class FaultyFiles: FileOperations {
 
     // MARK: Names
 
+    func absenceValidity(_ parent: InodeID, _ name: [UInt8]) -> UInt64 { files.absenceValidity(parent, name) }
+
     func lookup(_ parent: InodeID, _ name: [UInt8]) async throws(Errno) -> EntryReply {
         try await call { () async throws(Errno) in self.entry(try await self.files.lookup(parent, name)) }
     }
@@ -315,10 +317,10 @@ final class FaultyFiles: FileOperations {
         try await call { () async throws(Errno) in try await self.files.statistics() }
     }
 
-    func setXattr(_ inode: InodeID, name: [UInt8], value: [UInt8], mode: XattrMode) async throws(Errno) {
+    func setXattr(_ inode: InodeID, name: [UInt8], value: [UInt8], mode: XattrMode, groups: [UInt32]?) async throws(Errno) {
         try await call { () async throws(Errno) in
             if mode == .any, self.strikes(.lostXattr) { return }
-            try await self.files.setXattr(inode, name: name, value: value, mode: mode)
+            try await self.files.setXattr(inode, name: name, value: value, mode: mode, groups: groups)
         }
     }
 

@@ -153,7 +153,16 @@ class Cluster:
             return None
 
     def mount_pid(self):
-        return int(open(f"{self.data}/mount.pid").readline())
+        """The process that serves the mount; not the one that keeps it alive."""
+        return int(open(f"/run/dhtfs/{self.mount.replace('-', '--').replace('/', '-')}.pid").readline())
+
+    def kill_mount(self):
+        """Kills the mount's process for good."""
+        process = self.mount_pid()
+        keeper = int(open(f"{self.data}/mount.pid").readline())
+        for victim in (keeper, process):
+            os.kill(victim, signal.SIGKILL)
+        wait_until(lambda: not alive(keeper) and not alive(process), "the end of the mount's processes")
 
     def kill(self, number, sign=signal.SIGKILL):
         """Kills a daemon and waits until its lock is free."""

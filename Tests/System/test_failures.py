@@ -104,12 +104,10 @@ def test_kill_everything_after_fsync():
             worker.start()
         wait_until(lambda: len(recorded) > 200, "200 files to be synced")
         manifest = dict(recorded)
-        process = cluster.mount_pid()
         for number in (1, 2, 3):
             os.kill(cluster.pid(number), 9)
-        os.kill(process, 9)
+        cluster.kill_mount()
         stop.set()
-        wait_until(lambda: not alive(process), "the end of the mount process")
         run("umount", "-l", cluster.mount)
         for worker in workers:
             worker.join()
@@ -128,11 +126,30 @@ def test_killed_mount_comes_back():
             file.write("kept")
             file.flush()
             os.fsync(file.fileno())
-        process = cluster.mount_pid()
+        # Another process takes its place, again and again.
+        for _ in range(2):
+            process = cluster.mount_pid()
+            os.kill(process, 9)
+            wait_until(lambda: os.path.exists(f"{cluster.mount}/file") and cluster.mount_pid() != process, "the mount to come back")
+            check(open(f"{cluster.mount}/file").read() == "kept", "content after the mount came back")
+        cluster.kill_mount()
+        cluster.up()
+        check(open(f"{cluster.mount}/file").read() == "kept", "content after the mount was made again")
+        # Unmounted, it stays away: also where the process was killed and the dead mount then taken away.
+        keeper = int(open(f"{cluster.data}/mount.pid").readline())
+        cluster.dhtfs("unmount", cluster.mount)
+        wait_until(lambda: not alive(keeper), "the end of the process that keeps the mount alive")
+        check(not os.path.ismount(cluster.mount), "unmounted and still there")
+        cluster.up()
+        keeper, process = int(open(f"{cluster.data}/mount.pid").readline()), cluster.mount_pid()
+        for number in (1, 2, 3):
+            cluster.kill(number)
         os.kill(process, 9)
         wait_until(lambda: not alive(process), "the end of the mount process")
-        cluster.up()
-        check(open(f"{cluster.mount}/file").read() == "kept", "content after the mount came back")
+        run("umount", "-l", cluster.mount)
+        os.kill(keeper, signal.SIGTERM)
+        wait_until(lambda: not alive(keeper), "the end of the process that keeps the mount alive")
+        check(not os.path.ismount(cluster.mount), "unmounted and still there")
 
 
 def test_write_then_rename_is_never_half():
@@ -148,9 +165,7 @@ def test_write_then_rename_is_never_half():
         with open(f"{target}.tmp", "wb") as file:
             file.write(new)
         os.rename(f"{target}.tmp", target)
-        process = cluster.mount_pid()
-        os.kill(process, 9)
-        wait_until(lambda: not alive(process), "the end of the mount process")
+        cluster.kill_mount()
         cluster.up()
         check(open(target, "rb").read() in (old, new), "half a file")
 

@@ -13,6 +13,8 @@ from cluster import Cluster, check, run, wait_until
 WORKER = r"""
 import ctypes, errno, fcntl, os, signal, struct, sys
 files = {}
+# A shell that runs the tests in the background has SIGINT ignored, and Python then leaves it so.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 def handle(number, frame):
     pass

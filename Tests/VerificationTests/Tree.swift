@@ -27,7 +27,7 @@ final class Tree {
     @discardableResult
     func create(_ name: String, in parent: InodeID = .root, _ kind: FileKind = .file) throws -> InodeID {
         let outcome = try run(
-            .create(parent: parent, name: try #require(Name(name)), kind: kind, mode: 0o755, uid: 10, gid: 20, device: 0, target: []))
+            .create(parent: parent, name: try #require(Name(name)), kind: kind, mode: 0o755, umask: 0, uid: 10, gid: 20, device: 0, target: []))
         guard case .done(let attributes?, _) = outcome else { throw Unexpected(outcome: outcome) }
         return attributes.inode
     }

@@ -12,20 +12,25 @@ enum MountCommand {
         name: "mount", summary: "mount the tree", operands: ["MOUNTPOINT"],
         flags: [
             .data, .config, .set, Flag("--foreground", nil, "stay in the foreground and log to standard error"),
+            Flag("--keep", nil, "with --foreground: start the process that serves the mount again if it is killed; without, that is always so"),
             Flag("--log", "FILE", "log of the background process (default: mount.log in the data directory)"), Flag("--read-only", nil, "allow no changes"),
             Flag("--suid", nil, "honour set-user-id and set-group-id bits"), Flag("--dev", nil, "honour device nodes"),
         ],
-        details: "Returns when the tree is mounted; the work is done by a process in the background. `dhtfs unmount` or umount(8) ends it after everything is written back.",
+        details: "Returns when the tree is mounted; the work is done by a process in the background, with another one that starts it again if it is killed. `dhtfs unmount` or umount(8) ends it after everything is written back.",
         run: run)
 
     @LoopActor private static func run(_ arguments: Arguments) async throws(DaemonError) -> Int32 {
         let path = LocalFile.absolute(arguments.operands[0])
-        if arguments.isOn("--foreground") { return try await serve(path, arguments) }
+        if arguments.isOn("--foreground"), !arguments.isOn("--keep") { return try await serve(path, arguments) }
         let settings = try Settings(arguments)
         var words = ["mount", "--foreground", "--data", Settings.dataPath(arguments)]
         for name in ["--config", "--set"] { if let value = arguments[name] { words += [name, value] } }
         for name in ["--read-only", "--suid", "--dev"] where arguments.isOn(name) { words.append(name) }
-        _ = try ChildProcess.start(words + [path], logPath: arguments["--log"] ?? settings.directories[0].path + "/mount.log")
+        words.append(path)
+        if arguments.isOn("--foreground") {
+            return try await MountKeeper(path: path, words: words, log: Log(component: "mount", level: settings.configuration.logLevel)).run()
+        }
+        _ = try ChildProcess.start(words + ["--keep"], logPath: arguments["--log"] ?? settings.directories[0].path + "/mount.log")
         return 0
     }
 
@@ -35,10 +40,11 @@ enum MountCommand {
             try MountRecord.requireFree(path)
             let log = Log(component: "mount", level: settings.configuration.logLevel)
             let client = try ClientStack(settings, log: log)
+            // Until there is a session, a signal may end the process as it is.
+            let metadata = try await client.services.openSession(name: "mount \(path)")
             let ending = Ending()
             Signals.on(SIGTERM) { ending.request() }
             Signals.on(SIGINT) { ending.request() }
-            let metadata = try await client.services.openSession(name: "mount \(path)")
             let files = client.filesystem(metadata)
             let mount = FuseMount(mountPoint: path, options: options(settings, arguments), operations: files, log: log)
             do throws(FuseMountError) { try await mount.mount() } catch {

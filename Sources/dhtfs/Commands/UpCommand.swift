@@ -44,16 +44,24 @@ enum UpCommand {
         guard let mount = arguments["--mount"] else { return 0 }
         let mountPath = LocalFile.absolute(mount)
         if MountTable.entry(at: mountPath) == nil, !LocalFile.exists(mountPath) { try LocalFile.makeDirectory(mountPath) }
-        if let entry = MountTable.entry(at: mountPath), entry.type == "fuse.dhtfs", entry.source == "dhtfs:\(path)", access(mountPath, F_OK) == 0 {
-            Terminal.note("mounted at \(mountPath)")
-            return 0
+        if !isMounted(at: mountPath, of: path) {
+            var words = ["mount", "--foreground", "--keep", "--data", path, mountPath]
+            if let settings = arguments["--set"] { words += ["--set", settings] }
+            do throws(DaemonError) {
+                let process = try ChildProcess.start(words, logPath: LocalCluster.mountLogPath(path))
+                try LocalFile.write(Array("\(process)\n\(mountPath)\n".utf8), to: LocalCluster.mountPidPath(path))
+            } catch {
+                // The keeper of an earlier mount was faster.
+                guard isMounted(at: mountPath, of: path) else { throw error }
+            }
         }
-        var words = ["mount", "--foreground", "--data", path, mountPath]
-        if let settings = arguments["--set"] { words += ["--set", settings] }
-        let process = try ChildProcess.start(words, logPath: LocalCluster.mountLogPath(path))
-        try LocalFile.write(Array("\(process)\n\(mountPath)\n".utf8), to: LocalCluster.mountPidPath(path))
         Terminal.note("mounted at \(mountPath)")
         return 0
+    }
+
+    private static func isMounted(at mountPath: String, of path: String) -> Bool {
+        guard let entry = MountTable.entry(at: mountPath), entry.type == "fuse.dhtfs", entry.source == "dhtfs:\(path)" else { return false }
+        return access(mountPath, F_OK) == 0
     }
 
     /// Waits until all nodes are in the layout and the metadata group has its voters: only then the cluster survives the loss of a node.

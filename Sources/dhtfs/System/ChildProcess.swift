@@ -26,28 +26,14 @@ enum ChildProcess {
         posix_spawn_file_actions_addopen(&actions, STDOUT_FILENO, logPath, O_WRONLY | O_CREAT | O_APPEND, 0o600)
         posix_spawn_file_actions_adddup2(&actions, STDOUT_FILENO, STDERR_FILENO)
 
-        var attributes = posix_spawnattr_t()
-        posix_spawnattr_init(&attributes)
-        defer { posix_spawnattr_destroy(&attributes) }
-        posix_spawnattr_setflags(&attributes, CPosix_spawn_setsid)
-
-        let words = ["dhtfs"] + arguments
-        var argv: [UnsafeMutablePointer<CChar>?] = words.map { strdup($0) } + [nil]
-        var inherited: [String] = []
-        var variable = environ
-        while let entry = variable.pointee {
-            let text = String(cString: entry)
-            if !text.hasPrefix(readyVariable + "=") { inherited.append(text) }
-            variable += 1
+        let child: pid_t
+        do throws(DaemonError) {
+            child = try spawn(arguments, &actions, inNewSession: true, reportingOn: writing)
+        } catch {
+            close(writing)
+            throw error
         }
-        var envp: [UnsafeMutablePointer<CChar>?] = (inherited + ["\(readyVariable)=\(writing)"]).map { strdup($0) } + [nil]
-        defer {
-            for pointer in argv + envp { free(pointer) }
-        }
-        var child = pid_t()
-        let spawned = posix_spawn(&child, "/proc/self/exe", &actions, &attributes, &argv, &envp)
         close(writing)
-        guard spawned == 0 else { throw DaemonError(.system, "cannot start a process: \(String(cString: strerror(spawned)))") }
 
         var report: [UInt8] = []
         var chunk = [UInt8](repeating: 0, count: 4096)
@@ -62,16 +48,58 @@ enum ChildProcess {
         throw DaemonError(.system, line.isEmpty ? "the process ended before it was ready; see \(logPath)" : line)
     }
 
+    /// Starts `dhtfs arguments` with the descriptors of this process, for its parent to wait for: it reports what this process was to report.
+    static func startInPlace(_ arguments: [String]) throws(DaemonError) -> pid_t {
+        var actions = posix_spawn_file_actions_t()
+        posix_spawn_file_actions_init(&actions)
+        defer { posix_spawn_file_actions_destroy(&actions) }
+        let reporting = takeReporting()
+        defer { if let reporting { close(reporting) } }
+        return try spawn(arguments, &actions, inNewSession: false, reportingOn: reporting)
+    }
+
+    private static func spawn(
+        _ arguments: [String], _ actions: inout posix_spawn_file_actions_t, inNewSession: Bool, reportingOn descriptor: Int32?
+    ) throws(DaemonError) -> pid_t {
+        var attributes = posix_spawnattr_t()
+        posix_spawnattr_init(&attributes)
+        defer { posix_spawnattr_destroy(&attributes) }
+        if inNewSession { posix_spawnattr_setflags(&attributes, CPosix_spawn_setsid) }
+        var variables: [String] = []
+        var variable = environ
+        while let entry = variable.pointee {
+            let text = String(cString: entry)
+            if !text.hasPrefix(readyVariable + "=") { variables.append(text) }
+            variable += 1
+        }
+        if let descriptor { variables.append("\(readyVariable)=\(descriptor)") }
+        var argv: [UnsafeMutablePointer<CChar>?] = (["dhtfs"] + arguments).map { strdup($0) } + [nil]
+        var envp: [UnsafeMutablePointer<CChar>?] = variables.map { strdup($0) } + [nil]
+        defer {
+            for pointer in argv + envp { free(pointer) }
+        }
+        var child = pid_t()
+        let spawned = posix_spawn(&child, "/proc/self/exe", &actions, &attributes, &argv, &envp)
+        guard spawned == 0 else { throw DaemonError(.system, "cannot start a process: \(String(cString: strerror(spawned)))") }
+        return child
+    }
+
     /// In the child: tells the parent that it is up. Harmless where nobody waits.
     static func reportReady() { report("ready") }
 
     /// In the child: tells the parent why it is not up.
     static func report(_ line: String) {
-        guard let text = getenv(readyVariable), let descriptor = Int32(String(cString: text)) else { return }
+        guard let descriptor = takeReporting() else { return }
         let bytes = Array((line + "\n").utf8)
         _ = write(descriptor, bytes, bytes.count)
         close(descriptor)
+    }
+
+    /// Where to report, if somebody waits; once.
+    private static func takeReporting() -> Int32? {
+        guard let text = getenv(readyVariable), let descriptor = Int32(String(cString: text)) else { return nil }
         unsetenv(readyVariable)
+        return descriptor
     }
 
     /// Replaces this process by a new one of the same program with the same arguments; number, log and terminal stay. Descriptors and locks are given up.

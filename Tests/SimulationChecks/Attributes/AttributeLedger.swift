@@ -54,7 +54,7 @@ package final class AttributeLedger: Ledger {
     ) async {
         let call = history(inode).begin(client, .init(client, .setExtended(name, value, mode)))
         do throws(Errno) {
-            try await files.setXattr(inode, name: Array(name.utf8), value: Array(String(value).utf8), mode: mode)
+            try await files.setXattr(inode, name: Array(name.utf8), value: Array(String(value).utf8), mode: mode, groups: nil)
             history(inode).end(call, .done)
         } catch { failed(inode, call, error) }
     }
