@@ -36,28 +36,35 @@ struct MountEntry: Equatable, Sendable {
 }
 
 /// The directory to mount on. All calls block; never on the loop.
-enum MountPoint {
+package enum MountPoint {
     /// Checks that `path` can be mounted on and returns it without symlinks. What a killed process of ours left mounted there is
     /// unmounted first.
     static func prepare(_ path: String, _ log: Log) throws(FuseMountError) -> String {
         // One layer per killed process; the limit only stops a loop that makes no progress.
         for _ in 0..<16 {
-            var status = stat()
-            if stat(path, &status) == 0 {
-                guard status.st_mode & S_IFMT == S_IFDIR else {
-                    throw FuseMountError(.notDirectory, "mount point \(path) is not a directory")
-                }
-                guard let resolved = resolve(path) else { throw failure(path, errno) }
-                if let mounted = top(at: resolved) {
-                    throw FuseMountError(.busy, "mount point \(path) is busy: a \(mounted.type) filesystem is mounted there")
-                }
-                return resolved
+            if isDead(path) {
+                try removeStale(path, log)
+                continue
             }
-            let code = errno
-            guard code == ENOTCONN || code == ECONNABORTED else { throw failure(path, code) }
-            try removeStale(path, log)
+            var status = stat()
+            guard stat(path, &status) == 0 else { throw failure(path, errno) }
+            guard status.st_mode & S_IFMT == S_IFDIR else {
+                throw FuseMountError(.notDirectory, "mount point \(path) is not a directory")
+            }
+            guard let resolved = resolve(path) else { throw failure(path, errno) }
+            if let mounted = top(at: resolved) {
+                throw FuseMountError(.busy, "mount point \(path) is busy: a \(mounted.type) filesystem is mounted there")
+            }
+            return resolved
         }
         throw FuseMountError(.busy, "mount point \(path) is busy: dead mounts lie on it; unmount them with umount -l \(path)")
+    }
+
+    /// Whether what a killed process served lies at `path`: its channel is closed or being closed (fuse_get_req, fs/fuse/dev.c). Asks for the space, which the
+    /// kernel has in no cache, as it has attributes.
+    package static func isDead(_ path: String) -> Bool {
+        var space = statvfs()
+        return statvfs(path, &space) != 0 && (errno == ENOTCONN || errno == ECONNABORTED)
     }
 
     private static func removeStale(_ path: String, _ log: Log) throws(FuseMountError) {

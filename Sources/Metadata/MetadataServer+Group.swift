@@ -96,7 +96,7 @@ extension MetadataServer {
         let matches = Dictionary(raft.peers.map { ($0.id, $0.matchIndex) }, uniquingKeysWith: { first, _ in first })
         func member(_ node: NodeID, _ isVoter: Bool) -> MetadataStatus.Member {
             let isSelf = node == options.node
-            let silence = isSelf ? 0 : peers[node]?.lastContact.map { now - $0 } ?? .max
+            let silence = isSelf ? 0 : peers[node]?.lastContact.map { now - min(now, $0) } ?? .max
             let match = isSelf ? storage.durableIndex : matches[node] ?? 0
             return MetadataStatus.Member(node: node, isVoter: isVoter, match: match, silence: silence)
         }

@@ -52,6 +52,7 @@ package final class MachineTime: Sendable {
     private let boot: UInt64
     /// By how many millionths it runs fast (slow, if negative).
     private let drift: Int64
+    private let million: UInt64 = 1_000_000
     /// Nanoseconds by which the wall clock is off.
     package var skew: Int64 = 0
 
@@ -61,14 +62,17 @@ package final class MachineTime: Sendable {
         self.drift = drift
     }
 
-    func monotonic(_ now: UInt64) -> UInt64 { boot &+ now &+ UInt64(bitPattern: Int64(now / 1_000_000) * drift) }
+    /// Exact to the nanosecond: a clock that is corrected from time to time would go backwards then.
+    func monotonic(_ now: UInt64) -> UInt64 {
+        boot &+ million.dividingFullWidth(now.multipliedFullWidth(by: UInt64(1_000_000 + drift))).quotient
+    }
 
     func wall(_ now: UInt64) -> Int64 { 1_700_000_000_000_000_000 + Int64(now) + skew }
 
     /// How long a timer of this clock really takes: a little more rather than less, as no timer fires early.
     func real(_ nanoseconds: UInt64) -> UInt64 {
         guard nanoseconds < 1 << 60 else { return nanoseconds }
-        let product = nanoseconds.multipliedFullWidth(by: 1_000_000)
+        let product = nanoseconds.multipliedFullWidth(by: million)
         let exact = UInt64(1_000_000 + drift).dividingFullWidth(product).quotient
         return exact + drift.magnitude + 1
     }

@@ -107,7 +107,7 @@ enum MountRecord {
 
     /// - Throws: `.system` if a living process already serves a mount there.
     static func requireFree(_ path: String) throws(DaemonError) {
-        guard let entry = MountTable.entry(at: path), entry.type == "fuse.dhtfs", access(path, F_OK) == 0 else { return }
+        guard let entry = MountTable.entry(at: path), entry.type == "fuse.dhtfs", !MountPoint.isDead(path) else { return }
         throw DaemonError(.system, "\(path) is mounted already; unmount it first: dhtfs unmount \(path)")
     }
 }

@@ -1,5 +1,6 @@
 import Blocks
 import Daemon
+import FuseMount
 import Runtime
 import Glibc
 import Model
@@ -61,7 +62,7 @@ enum UpCommand {
 
     private static func isMounted(at mountPath: String, of path: String) -> Bool {
         guard let entry = MountTable.entry(at: mountPath), entry.type == "fuse.dhtfs", entry.source == "dhtfs:\(path)" else { return false }
-        return access(mountPath, F_OK) == 0
+        return !MountPoint.isDead(mountPath)
     }
 
     /// Waits until all nodes are in the layout and the metadata group has its voters: only then the cluster survives the loss of a node.

@@ -1,4 +1,5 @@
 import Daemon
+import FuseMount
 import Glibc
 import Runtime
 import Telemetry
@@ -43,7 +44,7 @@ final class MountKeeper {
             let wasKilled = status & 0x7F != 0
             let code = wasKilled ? 1 : status >> 8 & 0xFF
             // Whoever waits for the mount was told why the first one could not begin.
-            if isEnding || !isDead || isFirst && !wasKilled { return code }
+            if isEnding || !MountPoint.isDead(path) || isFirst && !wasKilled { return code }
             isFirst = false
             log.error("the process that served the mount is gone; another one is started", ["at": path, "status": "\(status)"])
             let isHealthy = SystemClock.shared.now - start >= Self.healthyAfter
@@ -66,7 +67,4 @@ final class MountKeeper {
         guard child != 0 else { exit(1) }
         kill(child, signal)
     }
-
-    /// Whether what a killed process served still lies there (fuse_simulate_request gives ENOTCONN once the channel is closed).
-    private var isDead: Bool { access(path, F_OK) != 0 && errno == ENOTCONN }
 }
