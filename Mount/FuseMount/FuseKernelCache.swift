@@ -57,6 +57,19 @@ final class FuseKernelCache: KernelCache {
         }
     }
 
+    func prune(_ inodes: [InodeID]) async {
+        guard session.canPrune, let channel else { return }
+        let code = await withUnsafeContinuation { continuation in
+            notifier.run({ channel.prune(inodes) }) { code in
+                guard let code else { return }
+                Task { @LoopActor in continuation.resume(returning: code) }
+            }
+        }
+        guard code != 0 && code != ENOTCONN && code != ENODEV else { return }
+        session.giveUpPruning()
+        log.error("the kernel refused to forget unused inodes", ["error": MountPoint.text(code)])
+    }
+
     private func report(_ code: Int32, _ inode: InodeID) {
         guard code != 0 && code != ENOENT && code != ENOTCONN && code != ENODEV else { return }
         log.error("the kernel refused to drop an inode's cache", ["inode": "\(inode)", "error": MountPoint.text(code)])

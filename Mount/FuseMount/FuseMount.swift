@@ -39,6 +39,8 @@ package final class FuseMount {
     /// Whether the kernel can be told to check cached names again: only then entries may have a validity (it is taken as 0 otherwise).
     /// Known once `mount` returned.
     package var canInvalidateEntries: Bool { session?.canInvalidateEntries ?? false }
+    /// Whether the kernel can be made to forget inodes that nobody uses. Right once `mount` has returned.
+    package var canPrune: Bool { session?.canPrune ?? false }
 
     // MARK: Mounting
 

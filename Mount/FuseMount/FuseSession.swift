@@ -15,6 +15,8 @@ import Telemetry
 final class FuseSession: @unchecked Sendable {
     /// FUSE protocol 7.44 (Linux 6.16) brought the notification that lets all cached entries be looked up again.
     private static let epochProtocolMinor: UInt32 = 44
+    /// FUSE protocol 7.45 (Linux 6.18) brought the one that has unused inodes forgotten.
+    private static let pruneProtocolMinor: UInt32 = 45
     /// Largest write, and by it the largest read: the kernel's limit of 256 pages.
     private static let transferBytes: UInt32 = 1 << 20
     /// Read-ahead requests under way at a time: 64 of up to 1 MiB.
@@ -27,6 +29,7 @@ final class FuseSession: @unchecked Sendable {
     private var pointer: OpaquePointer?
     private let draining = Atomic<Bool>(false)
     private let cachesEntries = Atomic<Bool>(false)
+    private let prunes = Atomic<Bool>(false)
 
     init(operations: any FileOperations, options: FuseOptions, log: Log) throws(FuseMountError) {
         self.operations = operations
@@ -56,6 +59,11 @@ final class FuseSession: @unchecked Sendable {
 
     /// The kernel said at INIT that it would, but does not.
     func giveUpEntries() { cachesEntries.store(false, ordering: .releasing) }
+
+    /// Whether the kernel can be made to forget inodes that nobody uses.
+    var canPrune: Bool { prunes.load(ordering: .acquiring) }
+
+    func giveUpPruning() { prunes.store(false, ordering: .releasing) }
 
     /// Set by an orderly stop while files are still open: nothing new is begun.
     var refusesWork: Bool { draining.load(ordering: .acquiring) }
@@ -112,6 +120,7 @@ final class FuseSession: @unchecked Sendable {
         connection.congestion_threshold = Self.backgroundRequests * 3 / 4
         connection.time_gran = 1
         cachesEntries.store(connection.proto_minor >= Self.epochProtocolMinor, ordering: .releasing)
+        prunes.store(connection.proto_minor >= Self.pruneProtocolMinor, ordering: .releasing)
         log.info(
             "FUSE session begins",
             ["protocol": "\(connection.proto_major).\(connection.proto_minor)", "capabilities": table, "threads": "\(options.maxThreads)"])

@@ -1,3 +1,4 @@
+import Bytes
 import CFuse
 import Glibc
 import Model
@@ -25,6 +26,9 @@ final class NotificationChannel: Sendable {
     /// FUSE_NOTIFY_INC_EPOCH (include/uapi/linux/fuse.h of Linux 6.16, protocol 7.44); the headers of Debian 12 are older.
     private static let incrementEpochCode: Int32 = 8
 
+    /// FUSE_NOTIFY_PRUNE (Linux 6.18, protocol 7.45): a fuse_notify_prune_out with the count, and so many inode numbers.
+    private static let pruneCode: Int32 = 9
+
     private let descriptor: Int32
 
     /// Owns `descriptor`.
@@ -44,6 +48,21 @@ final class NotificationChannel: Sendable {
             InodeInvalidation(
                 header: Header(length: UInt32(MemoryLayout<InodeInvalidation>.size), code: Self.invalidateInodeCode),
                 inode: inode.rawValue, offset: pages ? 0 : -1, length: 0))
+    }
+
+    /// Has the kernel forget those of the inodes whose names nobody uses (d_prune_aliases, fs/dcache.c). It may write back pages of theirs that were
+    /// changed through a mapping. Returns the system's error number, 0 if it took the list.
+    func prune(_ inodes: [InodeID]) -> Int32 {
+        let length = 32 + 8 * inodes.count
+        var writer = ByteWriter(reserving: length)
+        writer.integer(UInt32(length))
+        writer.integer(Self.pruneCode)
+        writer.integer(0 as UInt64)
+        writer.integer(UInt32(inodes.count))
+        writer.integer(0 as UInt32)
+        writer.integer(0 as UInt64)
+        for inode in inodes { writer.integer(inode.rawValue) }
+        return writer.bytes.withUnsafeBytes { bytes in write(descriptor, bytes.baseAddress, bytes.count) == bytes.count ? 0 : errno }
     }
 
     private func send<Message: BitwiseCopyable>(_ message: Message) -> Int32 {

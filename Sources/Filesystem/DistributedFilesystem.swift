@@ -74,6 +74,10 @@ package final class DistributedFilesystem: FileOperations {
     var commitsQueued: Set<InodeID> = []
     private var stamp: UInt64 = 0
     private var isTrimming = false
+    /// Inodes that the kernel is to forget, as many as one request takes; one request at a time.
+    private static let prunedAtOnce = 512
+    private var prunable: [InodeID] = []
+    private var isPruning = false
 
     /// - Parameter capacity: total and available bytes of content in the cluster, replication taken into account.
     package init(
@@ -306,9 +310,28 @@ package final class DistributedFilesystem: FileOperations {
     func trim() {
         guard !isTrimming, table.count > options.idleInodes || table.items > options.cachedItems else { return }
         isTrimming = true
-        let released = table.trim(idleMax: options.idleInodes, itemsMax: options.cachedItems, stamp: nextStamp(), batch: 256)
+        let (released, held) = table.trim(idleMax: options.idleInodes, itemsMax: options.cachedItems, stamp: nextStamp())
         if !released.isEmpty { metadata.release(released) }
         isTrimming = false
+        prune(held)
+    }
+
+    /// Has the kernel forget inodes that it has not used for long, if there are too many. It would keep them as long as the machine has memory.
+    private func prune(_ held: [InodeID]) {
+        guard table.count > options.inodes, let kernelCache else {
+            prunable = []
+            return
+        }
+        guard !isPruning else { return }
+        prunable += held
+        guard prunable.count >= Self.prunedAtOnce else { return }
+        let batch = prunable
+        prunable = []
+        isPruning = true
+        Task { @LoopActor in
+            await kernelCache.prune(batch)
+            self.isPruning = false
+        }
     }
 
     package func statistics() async throws(Errno) -> FilesystemStatistics {

@@ -85,6 +85,9 @@ package protocol KernelCache: AnyObject, Sendable {
     func dropPages(_ inode: InodeID)
     /// Returns when cached entries of the directory, absent ones included, will be looked up again.
     func invalidateEntries(of directory: InodeID) async
+    /// Has those of the inodes forgotten that nobody uses. Returns when that was tried; the kernel tells by `forget` which ones. Where the kernel has no
+    /// such wish to be told, nothing happens.
+    func prune(_ inodes: [InodeID]) async
 }
 
 /// Who asks, from the kernel.

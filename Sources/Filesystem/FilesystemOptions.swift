@@ -22,6 +22,8 @@ package struct FilesystemOptions: Sendable {
     package var commitsInFlight = 32
     /// Inodes kept that neither the kernel nor a handle refers to.
     package var idleInodes = 32_768
+    /// Inodes kept in all, as far as the kernel forgets what nobody uses (`KernelCache.prune`).
+    package var inodes = 262_144
     /// Cached names, extents and extended attributes in all.
     package var cachedItems = 1_000_000
     /// Nanoseconds for which the kernel may use names and attributes without asking; what is left of the lease limits it. Only above 0 if

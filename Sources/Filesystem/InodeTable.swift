@@ -9,6 +9,8 @@ final class InodeTable {
     private var oldest: CachedInode?
     /// Cached names, extents and extended attributes in all.
     private(set) var items = 0
+    /// New objects since the last `trim`.
+    private var added = 0
     /// When an inode was last put out: a new object of the same id does not know what happened to the old one.
     private(set) var evictedAt: UInt64 = 0
 
@@ -25,6 +27,7 @@ final class InodeTable {
         }
         let inode = CachedInode(id: id, stamp: evictedAt)
         inodes[id] = inode
+        added += 1
         pushNewest(inode)
         return inode
     }
@@ -43,21 +46,25 @@ final class InodeTable {
         inode.countedItems = items
     }
 
-    /// Takes out inodes that nothing refers to, the longest unused first, until there are `idleMax` objects or fewer; takes contents of
-    /// others
-    /// away until at most `itemsMax` are held. Returns the ids whose leases go back, `batch` of them at most.
-    func trim(idleMax: Int, itemsMax: Int, stamp: UInt64, batch: Int) -> [InodeID] {
+    /// Looks at the inodes that were not used for longest: takes out those that nothing refers to, until there are `idleMax` objects or fewer; takes the
+    /// contents of others away until at most `itemsMax` are held. Each is looked at in turn, since what the kernel answers by itself is no use
+    /// that is seen here; and more than were added since the last call, so that what is too much gets less.
+    /// - Returns: the ids whose leases go back, and those that nobody but the kernel refers to.
+    func trim(idleMax: Int, itemsMax: Int, stamp: UInt64) -> (released: [InodeID], held: [InodeID]) {
         var released: [InodeID] = []
-        var candidate = oldest
-        var visited = 0
-        while let inode = candidate, released.count < batch, visited < batch * 4, inodes.count > idleMax || items > itemsMax {
-            candidate = inode.newer
-            visited += 1
+        var held: [InodeID] = []
+        var visits = min(16 + 2 * added, inodes.count)
+        added = 0
+        while visits > 0, let inode = oldest, inodes.count > idleMax || items > itemsMax {
+            visits -= 1
+            touch(inode)
             guard !inode.isDirty, inode.recall == nil else { continue }
-            if !inode.isReferenced {
+            guard inode.isReferenced else {
                 remove(inode, stamp: stamp)
                 released.append(inode.id)
-            } else if items > itemsMax, inode.items > 0 {
+                continue
+            }
+            if items > itemsMax, inode.items > 0 {
                 inode.content = .unknown
                 inode.directory = nil
                 inode.xattrs = [:]
@@ -65,8 +72,9 @@ final class InodeTable {
                 inode.changedAt = stamp
                 recount(inode)
             }
+            if inode.opens == 0, inode.pins == 0 { held.append(inode.id) }
         }
-        return released
+        return (released, held)
     }
 
     /// Forgets an inode altogether.

@@ -366,6 +366,48 @@ import Testing
         #expect(try await world.mounts[1].contents("f7") == [1])
     }
 
+    /// The kernel keeps what it has looked up for as long as there is memory: a walk over very many files would make the mount as large, and the leader's
+    /// table of leases.
+    @Test(arguments: [true, false]) func aWalkOverManyFilesKeepsTheMountSmall(byNames: Bool) async throws {
+        let world = try World(mounts: 2) {
+            $0.idleInodes = 2000
+            $0.inodes = 3000
+        }
+        let (maker, walker) = (world.mounts[0], world.mounts[1])
+        for number in 0..<8000 { _ = try await maker.files.makeNode(.root, Array("f\(number)".utf8), kind: .fifo, mode: 0o644, device: 0, maker.caller) }
+        maker.metadata.loseSession()
+        let kernel = FakeKernel()
+        kernel.files = walker.files
+        walker.files.kernelCache = kernel
+        // One that is in use stays.
+        let (used, handle) = try await walker.create("used")
+        var most = 0
+        if byNames {
+            for number in 0..<8000 {
+                _ = try await walker.lookup("f\(number)")
+                most = max(most, walker.files.memory.inodes)
+                // Others than this task have their turn.
+                if number % 50 == 0 { await settle() }
+            }
+        } else {
+            let directory = try await walker.files.openDirectory(.root)
+            var position: UInt64 = 0
+            while true {
+                let items = try await walker.files.readDirectory(.root, handle: directory, position: position, plus: true)
+                guard let last = items.last else { break }
+                for item in items { if let entry = item.entry { walker.files.retain(entry.attributes.inode) } }
+                position = last.next
+                most = max(most, walker.files.memory.inodes)
+                await settle()
+            }
+            await walker.files.releaseDirectory(.root, handle: directory)
+        }
+        #expect(most > 3000 && most < 6000, "\(most)")
+        #expect(world.leader.leaseCount(of: walker.metadata) < 6000)
+        #expect(try await walker.files.attributes(used).attributes.links == 1)
+        try await walker.close(used, handle)
+    }
+
     @Test func aCommitUnderWayWhenTheSessionIsLostIsReportedOnce() async throws {
         let world = try World()
         let gate = Gate()
@@ -535,4 +577,13 @@ final class FakeKernel: KernelCache {
     func invalidate(_ inode: InodeID) async { if inode != .root { invalidated.append(inode) } }
     func dropPages(_ inode: InodeID) { dropped.append(inode) }
     func invalidateEntries(of directory: InodeID) async { directories.append(directory) }
+
+    /// Forgets all of them.
+    func prune(_ inodes: [InodeID]) async {
+        guard let files else { return }
+        for inode in inodes { files.forget(inode, count: .max) }
+    }
+
+    /// Where what is forgotten is told; nil: nothing is.
+    var files: DistributedFilesystem?
 }

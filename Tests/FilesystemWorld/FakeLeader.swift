@@ -52,6 +52,8 @@ package final class FakeLeader {
 
     package func holds(_ inode: InodeID, _ client: FakeMetadata) -> Mode? { leases[inode]?[ObjectIdentifier(client)] }
 
+    package func leaseCount(of client: FakeMetadata) -> Int { leases.values.count { $0[ObjectIdentifier(client)] != nil } }
+
     package func resetCounts() {
         commands = []
         queries = []

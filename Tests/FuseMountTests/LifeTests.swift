@@ -181,6 +181,24 @@ import Testing
         }
     }
 
+    /// What nobody uses is forgotten when the kernel is asked to; what is open, and what has children in use, stays.
+    @Test func unusedInodesAreForgotten() async throws {
+        try await Mounted.with { mounted, child in
+            guard mounted.mount.canPrune else { return }
+            mounted.files.entryValidity = 3600 * Nanoseconds.second
+            mounted.files.attributesValidity = 3600 * Nanoseconds.second
+            _ = await child.ask("[open(M+'/f%d' % n, 'w').close() for n in range(600)] and os.mkdir(M+'/d')")
+            _ = await child.ask("g = [open(M+'/open', 'w'), open(M+'/d/inside', 'w')]")
+            let names = (0..<600).map { "f\($0)" } + ["open", "d"]
+            #expect(names.allSatisfy(mounted.files.isKnown))
+            await mounted.files.kernelCache?.prune(names.compactMap(mounted.files.inode))
+            for name in names.prefix(600) { await mounted.files.forgot(name) }
+            #expect(mounted.files.isKnown("open") && mounted.files.isKnown("d"))
+            #expect(await child.ask("len(os.listdir(M)), os.path.exists(M+'/f5'), g[1].write('x')") == "(602, True, 1)")
+            #expect(mounted.mount.canPrune)
+        }
+    }
+
     /// Cached attributes and pages stay until they are invalidated.
     @Test func cachedContent() async throws {
         try await Mounted.with { mounted, child in

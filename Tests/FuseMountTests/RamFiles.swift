@@ -16,6 +16,7 @@ final class RamFiles: FileOperations {
         var entries: [[UInt8]: InodeID] = [:]
         var target: [UInt8] = []
         var xattrs: [[UInt8]: [UInt8]] = [:]
+        var forgotten: UnsafeContinuation<Void, Never>?
         var lookups: UInt64 = 0
 
         init(_ attributes: Attributes) { self.attributes = attributes }
@@ -167,8 +168,20 @@ final class RamFiles: FileOperations {
     func forget(_ inode: InodeID, count: UInt64) {
         guard let node = nodes[inode] else { return }
         node.lookups -= min(count, node.lookups)
+        if node.lookups == 0 {
+            node.forgotten?.resume()
+            node.forgotten = nil
+        }
         drop(node)
     }
+
+    /// Returns when the kernel has forgotten the inode of a name.
+    func forgot(_ name: String) async {
+        guard let inode = inode(name), let node = nodes[inode], node.lookups > 0 else { return }
+        await withUnsafeContinuation { node.forgotten = $0 }
+    }
+
+    func isKnown(_ name: String) -> Bool { inode(name).flatMap { nodes[$0] }.map { $0.lookups > 0 } ?? false }
 
     func retain(_ inode: InodeID) { nodes[inode]?.lookups += 1 }
 
