@@ -55,6 +55,20 @@ struct RandomCalls {
         return Path(text)
     }
 
+    /// An access control list; now and then a wrong one.
+    private mutating func list() -> [UInt8] {
+        func drawn(_ subject: String) -> String { subject + ":" + random.pick(["---", "r--", "rw-", "r-x", "rwx", "--x"]) }
+        var entries = [drawn("u:")]
+        let namesUser = random.one(in: 2)
+        let namesGroup = random.one(in: 3)
+        if namesUser { entries.append(drawn("u:" + random.pick(["1001", "1002", "1003"]))) }
+        entries.append(drawn("g:"))
+        if namesGroup { entries.append(drawn("g:" + random.pick(["1001", "1002", "1003"]))) }
+        if namesUser || namesGroup || random.one(in: 4), !random.one(in: 20) { entries.append(drawn("m:")) }
+        if !random.one(in: 20) { entries.append(drawn("o:")) }
+        return AccessList.bytes(entries)
+    }
+
     /// One that is open, most of the time.
     private mutating func descriptor(_ side: Int) -> Int {
         guard !open[side].isEmpty, !random.one(in: 100) else { return random.below(12) }
@@ -120,7 +134,8 @@ struct RandomCalls {
     }
 
     private mutating func xattrName() -> [UInt8] {
-        Array(random.pick(["user.a", "user.b", "user.c", "trusted.a", "security.a", "nothing.a", "user.a"]).utf8)
+        if random.one(in: 4) { return random.one(in: 2) ? AccessList.accessName : AccessList.defaultName }
+        return Array(random.pick(["user.a", "user.b", "user.c", "trusted.a", "security.a", "nothing.a", "user.a"]).utf8)
     }
 
     private mutating func call(_ side: Int) -> Call {
@@ -159,6 +174,8 @@ struct RandomCalls {
         case 86..<88: return .access(path(), random.pick([F_OK, Int32(R_OK), Int32(W_OK), Int32(X_OK), Int32(R_OK | W_OK)]))
         case 88..<89: return random.one(in: 4) ? .umask(random.pick([0, 0o022, 0o077, 0o002])) : .sync(descriptor(side), dataOnly: random.one(in: 2))
         case 89..<91: return .entries(descriptor(side), room: 32768)
+        case 91..<93 where random.one(in: 3):
+            return .setXattr(target(side), name: random.one(in: 2) ? AccessList.accessName : AccessList.defaultName, list(), flags: 0)
         case 91..<93: return .setXattr(target(side), name: xattrName(), Array(content().prefix(80)), flags: random.pick([0, 0, 0, 1, 2]))
         case 93..<95: return .getXattr(target(side), name: xattrName(), room: random.pick([0, 10, 100]))
         case 95..<96: return .listXattr(target(side), room: 1000)

@@ -101,17 +101,45 @@ extension KernelModel {
             try check(name)
             guard value.count <= 65_536 else { throw fail(E2BIG) }
             let found = try await resolve(target, user)
+            if ListEntries.isName(name) {
+                try await setList(found, name, value, user)
+                break
+            }
             try await mayXattr(found, name, user, writes: true)
             guard let mode = XattrMode(rawValue: UInt8(flags)) else { throw fail(EINVAL) }
-            try await files.setXattr(found.inode, name: name, value: value, mode: mode, groups: user.isRoot ? nil : user.groups + [user.gid])
+            try await files.setXattr(found.inode, name: name, value: value, mode: mode, groups: nil)
         case .removeXattr(let target, let name):
             try check(name)
             let found = try await resolve(target, user)
+            if ListEntries.isName(name) {
+                try await setList(found, name, [], user)
+                break
+            }
             try await mayXattr(found, name, user, writes: true)
             try await files.removeXattr(found.inode, name: name)
         default: return nil
         }
         return .number(0)
+    }
+
+    /// posix_acl_from_xattr and set_posix_acl: no value and one without entries take the list away.
+    private func setList(_ found: Attributes, _ name: [UInt8], _ value: [UInt8], _ user: User) async throws {
+        if !value.isEmpty {
+            guard value.count >= 4 else { throw fail(EINVAL) }
+            guard value.prefix(4) == [2, 0, 0, 0] else { throw fail(EOPNOTSUPP) }
+            guard value.count % 8 == 4 else { throw fail(EINVAL) }
+        }
+        guard found.kind != .symlink else { throw fail(EOPNOTSUPP) }
+        if found.kind != .directory, name != ListEntries.accessName {
+            if value.count > 4 { throw fail(EACCES) }
+            return
+        }
+        guard user.isRoot || user.uid == found.uid else { throw fail(EPERM) }
+        if value.count > 4 {
+            try await files.setXattr(found.inode, name: name, value: value, mode: .any, groups: user.isRoot ? nil : user.groups + [user.gid])
+        } else {
+            try await files.removeXattr(found.inode, name: name)
+        }
     }
 
     private func fitting(_ bytes: [UInt8], _ room: Int) throws -> Returned {
@@ -136,10 +164,6 @@ extension KernelModel {
             guard user.isRoot || !writes else { throw fail(EPERM) }
         } else if ListEntries.isName(name) {
             guard found.kind != .symlink else { throw fail(EOPNOTSUPP) }
-            guard writes else { return }
-            // set_posix_acl.
-            if found.kind != .directory, name != ListEntries.accessName { throw fail(EACCES) }
-            guard user.isRoot || user.uid == found.uid else { throw fail(EPERM) }
         } else if begins("system.") {
             throw fail(EOPNOTSUPP)
         } else {

@@ -1,26 +1,7 @@
 import Glibc
 
-/// An access control list in its binary form, from entries such as "u::rw-", "u:1002:r--", "g::r--", "m::r--", "o::---".
-private func list(_ entries: String...) -> [UInt8] {
-    func bytes(_ value: UInt32, _ count: Int) -> [UInt8] { (0..<count).map { UInt8(truncatingIfNeeded: value >> (8 * UInt32($0))) } }
-    return bytes(2, 4)
-        + entries.flatMap { entry in
-            let parts = entry.split(separator: ":", omittingEmptySubsequences: false).map(String.init)
-            let id = UInt32(parts[1])
-            let tag: UInt32 =
-                switch parts[0] {
-                case "u": id == nil ? 0x01 : 0x02
-                case "g": id == nil ? 0x04 : 0x08
-                case "m": 0x10
-                default: 0x20
-                }
-            let permissions = zip(parts[2], [4, 2, 1]).reduce(UInt32(0)) { $0 + ($1.0 == "-" ? 0 : UInt32($1.1)) }
-            return bytes(tag, 2) + bytes(permissions, 2) + bytes(id ?? .max, 4)
-        }
-}
-
-private let accessName = Array("system.posix_acl_access".utf8)
-private let defaultName = Array("system.posix_acl_default".utf8)
+private let accessName = AccessList.accessName
+private let defaultName = AccessList.defaultName
 
 extension Process {
     fileprivate func setList(_ path: Path, _ list: [UInt8], line: UInt = #line) throws {
@@ -45,7 +26,7 @@ extension Process {
 /// Access control lists: acl(5), POSIX.1e draft 17.
 func listCases() -> CaseTable {
     var table = CaseTable("list")
-    let usual = list("u::rw-", "u:1002:r--", "g::---", "m::r--", "o::---")
+    let usual = AccessList.bytes("u::rw-", "u:1002:r--", "g::---", "m::r--", "o::---")
     table.add("named-user") { c in
         try c.alice.put("a", "content", 0o600)
         try c.bob.fails(EACCES, .open("a", flags: O_RDONLY, mode: 0))
@@ -60,25 +41,25 @@ func listCases() -> CaseTable {
     }
     table.add("named-group") { c in
         try c.alice.put("a", "content", 0o600)
-        try c.alice.setList("a", list("u::rw-", "g::---", "g:1002:rw-", "m::rw-", "o::---"))
+        try c.alice.setList("a", AccessList.bytes("u::rw-", "g::---", "g:1002:rw-", "m::rw-", "o::---"))
         try c.bob.call(.open("a", flags: O_RDWR, mode: 0))
         try c.carol.fails(EACCES, .open("a", flags: O_RDONLY, mode: 0))
     }
     table.add("any-group-that-grants") { c in
         try c.alice.put("a", "content", 0o600)
-        try c.alice.setList("a", list("u::rw-", "g::---", "g:1003:r--", "m::rwx", "o::---"))
+        try c.alice.setList("a", AccessList.bytes("u::rw-", "g::---", "g:1003:r--", "m::rwx", "o::---"))
         try c.carol.call(.open("a", flags: O_RDONLY, mode: 0))
         try c.carol.fails(EACCES, .open("a", flags: O_WRONLY, mode: 0))
     }
     table.add("groups-before-others") { c in
         try c.alice.put("a", "content", 0o600)
-        try c.alice.setList("a", list("u::rw-", "g::---", "g:1002:---", "m::rwx", "o::rw-"))
+        try c.alice.setList("a", AccessList.bytes("u::rw-", "g::---", "g:1002:---", "m::rwx", "o::rw-"))
         try c.bob.fails(EACCES, .open("a", flags: O_RDONLY, mode: 0))
         try c.carol.fails(EACCES, .open("a", flags: O_RDONLY, mode: 0))
     }
     table.add("mask") { c in
         try c.alice.put("a", "content", 0o600)
-        try c.alice.setList("a", list("u::rw-", "u:1002:rw-", "g::rw-", "m::r--", "o::---"))
+        try c.alice.setList("a", AccessList.bytes("u::rw-", "u:1002:rw-", "g::rw-", "m::r--", "o::---"))
         try c.bob.call(.open("a", flags: O_RDONLY, mode: 0))
         try c.bob.fails(EACCES, .open("a", flags: O_WRONLY, mode: 0))
         try c.carol.fails(EACCES, .open("a", flags: O_WRONLY, mode: 0))
@@ -86,9 +67,9 @@ func listCases() -> CaseTable {
     }
     table.add("chmod-sets-the-mask") { c in
         try c.alice.put("a", "content", 0o600)
-        try c.alice.setList("a", list("u::rw-", "u:1002:rw-", "g::r--", "m::rw-", "o::---"))
+        try c.alice.setList("a", AccessList.bytes("u::rw-", "u:1002:rw-", "g::r--", "m::rw-", "o::---"))
         try c.alice.chmod("a", 0o754)
-        try c.equal(try c.alice.list("a"), .bytes(list("u::rwx", "u:1002:rw-", "g::r--", "m::r-x", "o::r--")))
+        try c.equal(try c.alice.list("a"), .bytes(AccessList.bytes("u::rwx", "u:1002:rw-", "g::r--", "m::r-x", "o::r--")))
         try c.bob.fails(EACCES, .open("a", flags: O_WRONLY, mode: 0))
         try c.alice.chmod("a", 0o660)
         try c.bob.call(.open("a", flags: O_WRONLY, mode: 0))
@@ -100,24 +81,24 @@ func listCases() -> CaseTable {
         let file = try c.alice.open("a", O_RDWR)
         try c.alice.write(file, "other")
         try c.alice.chmod("a", 0o600)
-        try c.equal(try c.alice.list("a"), .bytes(list("u::rw-", "u:1002:r--", "g::---", "m::---", "o::---")))
+        try c.equal(try c.alice.list("a"), .bytes(AccessList.bytes("u::rw-", "u:1002:r--", "g::---", "m::---", "o::---")))
         try c.bob.fails(EACCES, .open("a", flags: O_RDONLY, mode: 0))
         try c.equal(try c.alice.text("a"), "othernt")
     }
     table.add("minimal-list-is-a-mode") { c in
         try c.alice.put("a", "", 0o600)
-        try c.alice.setList("a", list("u::rwx", "g::r-x", "o::--x"))
+        try c.alice.setList("a", AccessList.bytes("u::rwx", "g::r-x", "o::--x"))
         try c.equal(try c.alice.stat("a").mode & 0o7777, 0o751)
         try c.alice.hasNoList("a")
         try c.equal(try c.alice.xattrs("a"), [])
         try c.alice.setList("a", usual)
-        try c.alice.setList("a", list("u::rw-", "g::r--", "o::---"))
+        try c.alice.setList("a", AccessList.bytes("u::rw-", "g::r--", "o::---"))
         try c.alice.hasNoList("a")
         try c.equal(try c.alice.stat("a").mode & 0o7777, 0o640)
     }
     table.add("list-with-a-mask-only") { c in
         try c.alice.put("a", "", 0o600)
-        let value = list("u::rw-", "g::rw-", "m::r--", "o::---")
+        let value = AccessList.bytes("u::rw-", "g::rw-", "m::r--", "o::---")
         try c.alice.setList("a", value)
         try c.equal(try c.alice.list("a"), .bytes(value))
         try c.carol.fails(EACCES, .open("a", flags: O_WRONLY, mode: 0))
@@ -154,11 +135,11 @@ func listCases() -> CaseTable {
         try c.equal(try c.alice.list("fifo"), .bytes(usual))
     }
     for (text, value) in [
-        ("no-owner", list("g::r--", "o::r--")), ("no-group", list("u::r--", "o::r--")), ("no-other", list("u::r--", "g::r--")),
-        ("no-mask", list("u::r--", "u:1002:r--", "g::r--", "o::r--")), ("order", list("g::r--", "u::r--", "o::r--")),
-        ("two-masks", list("u::r--", "g::r--", "m::r--", "m::r--", "o::r--")), ("two-owners", list("u::r--", "u::r--", "g::r--", "o::r--")),
-        ("cut", Array(list("u::r--", "g::r--", "o::r--").dropLast(3))), ("permissions", list("u::r--", "g::r--") + [0x20, 0, 8, 0, 255, 255, 255, 255]),
-        ("tag", list("u::r--", "g::r--", "o::r--") + [0x40, 0, 4, 0, 255, 255, 255, 255]),
+        ("no-owner", AccessList.bytes("g::r--", "o::r--")), ("no-group", AccessList.bytes("u::r--", "o::r--")), ("no-other", AccessList.bytes("u::r--", "g::r--")),
+        ("no-mask", AccessList.bytes("u::r--", "u:1002:r--", "g::r--", "o::r--")), ("order", AccessList.bytes("g::r--", "u::r--", "o::r--")),
+        ("two-masks", AccessList.bytes("u::r--", "g::r--", "m::r--", "m::r--", "o::r--")), ("two-owners", AccessList.bytes("u::r--", "u::r--", "g::r--", "o::r--")),
+        ("cut", Array(AccessList.bytes("u::r--", "g::r--", "o::r--").dropLast(3))), ("permissions", AccessList.bytes("u::r--", "g::r--") + [0x20, 0, 8, 0, 255, 255, 255, 255]),
+        ("tag", AccessList.bytes("u::r--", "g::r--", "o::r--") + [0x40, 0, 4, 0, 255, 255, 255, 255]),
     ] {
         table.add("invalid-\(text)") { c in
             try c.alice.put("a", "", 0o600)
@@ -173,7 +154,7 @@ func listCases() -> CaseTable {
         for (group, kept) in [(UInt32(1001), UInt32(0o2000)), (1003, 0o2000), (1002, 0)] {
             try c.root.chown("a", 1003, group)
             try c.root.chmod("a", 0o2750)
-            try c.carol.setList("a", list("u::rwx", "u:1002:r--", "g::r-x", "m::r-x", "o::---"))
+            try c.carol.setList("a", AccessList.bytes("u::rwx", "u:1002:r--", "g::r-x", "m::r-x", "o::---"))
             try c.equal(try c.root.stat("a").mode & 0o7000, kept, "set-group-id with group \(group)")
         }
         try c.root.chmod("a", 0o2750)
@@ -198,10 +179,10 @@ func listCases() -> CaseTable {
     table.addTwo("default-list-of-the-other-mount") { one, two in
         try one.alice.mkdir("d", 0o755)
         try two.alice.put("d/before", "", 0o666)
-        try one.alice.setDefault("d", list("u::rwx", "u:1002:rw-", "g::r-x", "m::rwx", "o::---"))
+        try one.alice.setDefault("d", AccessList.bytes("u::rwx", "u:1002:rw-", "g::r-x", "m::rwx", "o::---"))
         try two.alice.put("d/after", "", 0o666)
         try two.alice.hasNoList("d/before")
-        try one.equal(try one.alice.list("d/after"), .bytes(list("u::rw-", "u:1002:rw-", "g::r-x", "m::rw-", "o::---")))
+        try one.equal(try one.alice.list("d/after"), .bytes(AccessList.bytes("u::rw-", "u:1002:rw-", "g::r-x", "m::rw-", "o::---")))
         try two.alice.call(.removeXattr(.path("d"), name: defaultName))
         try one.alice.put("d/last", "", 0o666)
         try two.alice.hasNoList("d/last")
@@ -211,7 +192,7 @@ func listCases() -> CaseTable {
 
 /// Lists of what is made in a directory with a default list.
 private func inheritance(_ table: inout CaseTable) {
-    let whole = list("u::rwx", "u:1002:rwx", "g::r-x", "m::rwx", "o::r-x")
+    let whole = AccessList.bytes("u::rwx", "u:1002:rwx", "g::r-x", "m::rwx", "o::r-x")
     table.add("inherited-by-files") { c in
         try c.alice.mkdir("d", 0o755)
         try c.alice.setDefault("d", whole)
@@ -219,7 +200,7 @@ private func inheritance(_ table: inout CaseTable) {
         try c.alice.hasNoList("d")
         try c.equal(try c.alice.stat("d").mode & 0o777, 0o755)
         try c.alice.put("d/a", "content", 0o640)
-        try c.equal(try c.alice.list("d/a"), .bytes(list("u::rw-", "u:1002:rwx", "g::r-x", "m::r--", "o::---")))
+        try c.equal(try c.alice.list("d/a"), .bytes(AccessList.bytes("u::rw-", "u:1002:rwx", "g::r-x", "m::r--", "o::---")))
         try c.equal(try c.alice.stat("d/a").mode & 0o7777, 0o640)
         try c.alice.fails(ENODATA, .getXattr(.path("d/a"), name: defaultName, room: 100))
         try c.equal(try c.bob.text("d/a"), "content")
@@ -230,7 +211,7 @@ private func inheritance(_ table: inout CaseTable) {
         try c.alice.setDefault("d", whole)
         try c.alice.mkdir("d/e", 0o700)
         try c.equal(try c.alice.defaultList("d/e"), .bytes(whole))
-        try c.equal(try c.alice.list("d/e"), .bytes(list("u::rwx", "u:1002:rwx", "g::r-x", "m::---", "o::---")))
+        try c.equal(try c.alice.list("d/e"), .bytes(AccessList.bytes("u::rwx", "u:1002:rwx", "g::r-x", "m::---", "o::---")))
         try c.equal(try c.alice.xattrs("d/e"), ["system.posix_acl_access", "system.posix_acl_default"])
         try c.alice.mkdir("d/e/f", 0o777)
         try c.equal(try c.alice.defaultList("d/e/f"), .bytes(whole))
@@ -239,7 +220,7 @@ private func inheritance(_ table: inout CaseTable) {
         try c.alice.mkdir("d", 0o755)
         try c.alice.setDefault("d", whole)
         try c.alice.mknod("d/fifo", Flags.fifo | 0o666)
-        try c.equal(try c.alice.list("d/fifo"), .bytes(list("u::rw-", "u:1002:rwx", "g::r-x", "m::rw-", "o::r--")))
+        try c.equal(try c.alice.list("d/fifo"), .bytes(AccessList.bytes("u::rw-", "u:1002:rwx", "g::r-x", "m::rw-", "o::r--")))
         try c.alice.symlink("x", "d/s")
         try c.equal(try c.alice.lstat("d/s").mode & 0o777, 0o777)
     }
@@ -248,13 +229,13 @@ private func inheritance(_ table: inout CaseTable) {
         try c.alice.call(.umask(0o077))
         try c.alice.put("plain", "", 0o666)
         try c.equal(try c.alice.stat("plain").mode & 0o777, 0o600)
-        try c.alice.setDefault("d", list("u::rwx", "g::rwx", "o::r-x"))
+        try c.alice.setDefault("d", AccessList.bytes("u::rwx", "g::rwx", "o::r-x"))
         try c.alice.put("d/a", "", 0o666)
         try c.equal(try c.alice.stat("d/a").mode & 0o777, 0o664)
         try c.alice.hasNoList("d/a")
         try c.alice.mkdir("d/e", 0o777)
         try c.equal(try c.alice.stat("d/e").mode & 0o777, 0o775)
-        try c.equal(try c.alice.defaultList("d/e"), .bytes(list("u::rwx", "g::rwx", "o::r-x")))
+        try c.equal(try c.alice.defaultList("d/e"), .bytes(AccessList.bytes("u::rwx", "g::rwx", "o::r-x")))
         try c.alice.call(.removeXattr(.path("d"), name: defaultName))
         try c.alice.put("d/b", "", 0o666)
         try c.equal(try c.alice.stat("d/b").mode & 0o777, 0o600)
@@ -284,11 +265,11 @@ private func inheritance(_ table: inout CaseTable) {
         try c.alice.mkdir("d", 0o700)
         try c.alice.put("d/a", "content", 0o644)
         try c.bob.fails(EACCES, .status(.path("d/a")))
-        try c.alice.setList("d", list("u::rwx", "u:1002:--x", "g::---", "m::--x", "o::---"))
+        try c.alice.setList("d", AccessList.bytes("u::rwx", "u:1002:--x", "g::---", "m::--x", "o::---"))
         try c.equal(try c.bob.text("d/a"), "content")
         try c.bob.fails(EACCES, .open("d", flags: O_RDONLY | O_DIRECTORY, mode: 0))
         try c.bob.fails(EACCES, .unlink("d/a"))
-        try c.alice.setList("d", list("u::rwx", "u:1002:-wx", "g::---", "m::-wx", "o::---"))
+        try c.alice.setList("d", AccessList.bytes("u::rwx", "u:1002:-wx", "g::---", "m::-wx", "o::---"))
         try c.bob.unlink("d/a")
     }
 }
