@@ -15,6 +15,10 @@ enum Determinism {
         let persona = setPersonality(query)
         guard getenv(variable) == nil || persona & CInt(noRandomAddresses) == 0 else { return }
         setenv(variable, "1", 1)
+        // A seed lives for a second, so nothing need be given back to the system: about a tenth faster.
+        setenv(
+            "GLIBC_TUNABLES", "glibc.malloc.tcache_count=2000:glibc.malloc.mmap_threshold=268435456:glibc.malloc.trim_threshold=1073741824:glibc.malloc.top_pad=67108864",
+            0)
         _ = setPersonality(UInt(UInt32(bitPattern: persona)) | noRandomAddresses)
         var arguments: [UnsafeMutablePointer<CChar>?] = CommandLine.arguments.map { strdup($0) }
         arguments.append(nil)

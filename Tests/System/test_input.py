@@ -57,7 +57,7 @@ def test_configuration():
 
         text = open(f"{data}/format").read()
         with open(f"{data}/format", "w") as file:
-            file.write(text.replace("format 1", "format 99"))
+            file.write(text.replace("format 2", "format 99"))
         refuse("daemon", "--data", data, contains="newer")
         with open(f"{data}/format", "w") as file:
             file.write("garbage")
