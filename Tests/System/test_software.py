@@ -1,13 +1,12 @@
 """Programs that were written for a local disk, on a mount: version control, copying, editing, building, mail, and programs that test filesystems."""
 
-import contextlib
 import mailbox
 import os
 import re
 import subprocess
 import sys
 
-from cluster import Cluster, Failure, check, check_same_tree, drop_caches, run, shell, wait_until
+from cluster import Cluster, check, drop_caches, listing, resident_bytes, run, wait_until
 
 GIT = ["git", "-c", "user.name=t", "-c", "user.email=t@localhost", "-c", "gc.auto=0", "-c", "core.fsync=all"]
 
@@ -32,7 +31,7 @@ def test_git():
     with Cluster() as cluster:
         one, other = cluster.second_mount(1), cluster.second_mount(2)
         git(one, "init", "-q", "-b", "main", "origin")
-        commit_files(f"{one}/origin", 0, 10)
+        commit_files(f"{one}/origin", 0, 4)
         for name, side in (("left", one), ("right", other)):
             git(f"{one}/origin", "worktree", "add", "-q", "-b", name, f"../{name}")
             # Both sides of the link have the path of the mount from which the worktree is used.
@@ -40,7 +39,7 @@ def test_git():
                 text = open(f"{one}/{path}").read()
                 with open(f"{one}/{path}", "w") as file:
                     file.write(text.replace(one, side))
-        script = "import sys; sys.path.insert(0, sys.argv[1]); import test_software; test_software.commit_files(sys.argv[2], int(sys.argv[3]), 5)"
+        script = "import sys; sys.path.insert(0, sys.argv[1]); import test_software; test_software.commit_files(sys.argv[2], int(sys.argv[3]), 3)"
         here = os.path.dirname(os.path.abspath(__file__))
         commits = [
             subprocess.Popen([sys.executable, "-c", script, here, f"{side}/{name}", str(first)])
@@ -50,7 +49,7 @@ def test_git():
         git(f"{other}/origin", "merge", "-q", "--no-edit", "-X", "ours", "left")
         git(f"{one}/origin", "merge", "-q", "--no-edit", "-X", "ours", "right")
         for side in (one, other):
-            check(git(f"{side}/origin", "rev-list", "--count", "--no-merges", "HEAD") == "20\n", "commits are missing")
+            check(git(f"{side}/origin", "rev-list", "--count", "--no-merges", "HEAD") == "10\n", "commits are missing")
             check(git(f"{side}/origin", "status", "--porcelain") == "", "git status is not clean")
 
         origin = f"{other}/origin"
@@ -67,7 +66,7 @@ def test_git():
 
 
 def make_tree(path):
-    """Everything a tree may have on a mount: holes, links of both kinds, fifos, odd names, modes, times and attributes."""
+    """Everything a tree may have on a mount: holes, links of both kinds, fifos, odd names, modes, times, attributes and access control lists."""
     os.makedirs(f"{path}/deep/er")
     for number in range(150):
         with open(f"{path}/deep/f{number}", "wb") as file:
@@ -88,6 +87,8 @@ def make_tree(path):
         os.setxattr(f"{path}/{name}", "trusted.note", name.encode())
     # cap_net_raw+ep, as setcap(8) writes it.
     os.setxattr(f"{path}/deep/f4", "security.capability", bytes.fromhex("0100000200200000000000000000000000000000"))
+    run("setfacl", "-m", "u:1234:rw,g:2345:r", f"{path}/deep/f7")
+    run("setfacl", "-m", "d:u:1234:rwx,d:o::---", f"{path}/deep/er")
     os.chown(f"{path}/deep/f5", 1234, 2345)
     os.chmod(f"{path}/deep/f5", 0o6751)
     os.chmod(f"{path}/deep", 0o3775)
@@ -96,7 +97,8 @@ def make_tree(path):
 
 
 def attributes(path):
-    return run("getfattr", "-R", "-d", "-h", "-m", "-", "-e", "hex", ".", cwd=path)
+    files = run("getfattr", "-R", "-d", "-h", "-m", "-", "-e", "hex", ".", cwd=path).split("\n\n")
+    return sorted(sorted(file.splitlines()) for file in files)
 
 
 def links(path):
@@ -104,7 +106,10 @@ def links(path):
 
 
 def check_same_tree_with_attributes(left, right):
-    check_same_tree(left, right)
+    # diff(1) takes two fifos for different ones.
+    run("diff", "-r", "--no-dereference", "--exclude=fifo", left, right)
+    different = set(listing(left).splitlines()) ^ set(listing(right).splitlines())
+    check(not different, f"names or attributes differ: {different}")
     check(attributes(left) == attributes(right), "extended attributes differ")
     check(links(left) == links(right), "hard links differ")
 
@@ -113,9 +118,11 @@ def test_rsync_and_tar():
     with Cluster() as cluster:
         source, mount = f"{cluster.directory}/source", cluster.mount
         make_tree(source)
-        run("rsync", "-aHXS", f"{source}/", f"{mount}/synced/")
+        # Without -1 it compares times by the second.
+        rsync = ["rsync", "-aHAXS", "--modify-window=-1"]
+        run(*rsync, f"{source}/", f"{mount}/synced/")
         check_same_tree_with_attributes(source, f"{mount}/synced")
-        again = ["rsync", "-aHXS", "--itemize-changes", "--delete"]
+        again = [*rsync, "--itemize-changes", "--delete"]
         for flags in ([], ["--checksum"]):
             found = run(*again, *flags, f"{source}/", f"{mount}/synced/")
             check(found == "", f"the second rsync {flags} finds something to do:\n{found}")
@@ -131,7 +138,7 @@ def test_rsync_and_tar():
         check_same_tree_with_attributes(source, f"{mount}/synced")
 
         # From the mount into an archive on the mount, and out again.
-        tar = ["tar", "--xattrs", "--xattrs-include=*", "--numeric-owner", "--format=posix", "--sparse"]
+        tar = ["tar", "--acls", "--xattrs", "--xattrs-include=*", "--numeric-owner", "--format=posix", "--sparse"]
         run(*tar, "-cf", f"{mount}/archive.tar", "-C", f"{mount}/synced", ".")
         os.mkdir(f"{mount}/untarred")
         run(*tar, "-xpf", f"{mount}/archive.tar", "-C", f"{mount}/untarred")
@@ -350,3 +357,99 @@ def test_tail_follows_another_mount():
         finally:
             tail.kill()
             tail.wait()
+
+
+def test_dbench():
+    with Cluster() as cluster:
+        path = f"{cluster.mount}/dbench"
+        os.mkdir(path)
+        output = run("dbench", "-D", path, "-c", "/usr/share/dbench/client.txt", "-t", 5, 4)
+        check("Throughput" in output and "failed" not in output, f"dbench:\n{output[-2000:]}")
+        cluster.verify()
+
+
+def test_bonnie():
+    with Cluster() as cluster:
+        path = f"{cluster.mount}/bonnie"
+        os.mkdir(path)
+        # Twice as much content as it believes the machine to have memory. Its part with small files makes 1024 at least, too many for here.
+        run("bonnie++", "-q", "-f", "-d", path, "-u", "root", "-s", 32, "-r", 16, "-n", 0)
+        check(os.listdir(path) == [], f"bonnie++ left {os.listdir(path)}")
+
+
+# Those of stress-ng's class "filesystem" that work on files below a directory, with what keeps them short.
+STRESSORS = [
+    ["access", "chdir:64", "chmod", "chown", "dentry", "dir:64", "dirdeep", "dirmany", "dnotify", "fcntl", "file-ioctl", "filename", "flock", "fstat"],
+    ["getdent", "inode-flags", "inotify", "lease", "locka", "lockf", "lockofd", "mknod", "open", "rename", "touch", "utime"],
+    ["aio", "aiol", "fallocate:8M", "fpunch", "fsize", "hdd:16M", "iomix:8M", "readahead:16M", "revio:16M", "seek:8M", "sync-file:8M"],
+]
+SIZES = {"chdir": "dirs", "dir": "dirs", "seek": "size"}
+
+
+def test_stress_ng():
+    """All of a group at once, so that they are in each other's way."""
+    with Cluster() as cluster:
+        for group in STRESSORS:
+            words = ["stress-ng", "--verify", "--timeout", "4", "--temp-path", cluster.mount, "--dirdeep-inodes", "100", "--dentries", "64"]
+            for stressor in group:
+                name, _, size = stressor.partition(":")
+                words += [f"--{name}", "1"]
+                if size:
+                    words += [f"--{name}-{SIZES.get(name, 'bytes')}", size]
+                if name == "fstat":
+                    words += ["--fstat-dir", cluster.mount]
+            code, output, errors = run(*words, ok=None, timeout=200)
+            check(code == 0 and "fail:" not in output + errors, f"{' '.join(words)}: exit code {code}\n{(output + errors)[-4000:]}")
+            check(os.listdir(cluster.mount) == [], f"stress-ng left {os.listdir(cluster.mount)}")
+        cluster.verify()
+
+
+FIO = """
+[global]
+directory={directory}
+filename_format=$jobname
+size=8m
+randseed={seed}
+verify=crc32c
+verify_fatal=1
+verify_backlog=200
+iodepth=8
+verify_state_save=0
+fsync=128
+rw=randwrite
+"""
+
+
+def fio(directory, seed, *flags):
+    """Each way to write, side by side, through the kernel's pages and past them."""
+    path = f"{directory}.fio"
+    with open(path, "w") as file:
+        file.write(FIO.format(directory=directory, seed=seed))
+        for engine in ("psync", "pvsync2", "libaio", "io_uring", "posixaio", "mmap"):
+            for direct in (0, 1):
+                if engine == "mmap":
+                    if direct == 0:
+                        file.write("[mmap]\nioengine=mmap\nbs=4k\n")
+                    continue
+                file.write(f"[{engine}-{direct}]\nioengine={engine}\ndirect={direct}\nbsrange=512-64k\nblockalign=512\n")
+    run("fio", path, "--output", f"{path}.output", *flags, cwd=os.path.dirname(directory))
+
+
+def test_fio():
+    with Cluster() as cluster:
+        one, other = cluster.second_mount(1), cluster.second_mount(2)
+        fio(one, 1)
+        # Written anew, and first read on the other mount: nothing there comes from a cache.
+        fio(one, 2, "--do_verify=0", "--verify_backlog=0")
+        drop_caches()
+        fio(other, 2, "--verify_only", "--verify_backlog=0")
+        cluster.verify("--deep")
+
+
+def test_memory_after_small_pieces():
+    """Pieces of all sizes come and go on many threads; what is free of them must not stay with the process."""
+    with Cluster() as cluster:
+        words = ["fio", "--name=pieces", f"--directory={cluster.mount}", "--rw=randrw", "--bsrange=512-128k", "--size=96m", "--numjobs=2"]
+        run(*words, "--ioengine=libaio", "--iodepth=8", "--direct=1", "--io_size=400m", "--group_reporting", cwd=cluster.directory)
+        limit = (256 + 100) << 20
+        wait_until(lambda: resident_bytes(cluster.mount_pid()) < limit, f"a mount process of less than {limit >> 20} MiB", 20)
