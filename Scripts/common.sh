@@ -12,6 +12,8 @@ die() { say "error: $*"; exit 1; }
 build_packages=(libfuse3-dev fuse3 libssl-dev libuv1-dev librocksdb-dev libzstd-dev pkg-config gcc libc6-dev binutils)
 # What crash runs need besides.
 crash_packages=(python3 fio git sqlite3 nftables iproute2 util-linux procps)
+# Programs that the tests run on a mount; and PostgreSQL, see require_postgresql.
+software_packages=(git rsync tar attr acl vim-tiny make gcc libc6-dev procmail liblockfile-bin dbench bonnie++ stress-ng fio)
 
 require_root() { [ "$(id -u)" = 0 ] || die "run this as root: it installs packages and mounts"; }
 
@@ -46,6 +48,19 @@ require_packages() {
         die "the packages could not be installed"
     fi
     rm -f "$log"
+}
+
+# The programs of PostgreSQL, without the cluster and the service that the package makes.
+require_postgresql() {
+    compgen -G '/usr/lib/postgresql/*/bin/postgres' >/dev/null && return
+    require_packages postgresql-common
+    local settings=/etc/postgresql-common/createcluster.conf
+    cp "$settings" "$settings.before-dhtfs"
+    echo 'create_main_cluster = false' >>"$settings"
+    local code=0
+    (require_packages postgresql) || code=$?
+    mv "$settings.before-dhtfs" "$settings"
+    return "$code"
 }
 
 require_fuse() {

@@ -4,7 +4,7 @@ package struct FuseOptions: Equatable, Sendable {
     package var allowOther = true
     /// The kernel checks mode bits; without it everybody who can enter may do everything.
     package var defaultPermissions = true
-    /// Set-id bits have no effect, and file capabilities are not supported: see `XattrPolicy`.
+    /// Set-id bits and file capabilities have no effect. They are kept all the same: other mounts may honour them.
     package var noSetID = true
     /// Device files cannot be opened.
     package var noDevices = true

@@ -33,7 +33,7 @@ extension FuseSession {
             }
         }
         table.getxattr = { request, inode, text, room in
-            guard let name = FuseSession.xattrName(text, request, reading: true) else { return }
+            guard let name = FuseSession.xattrName(text, request) else { return }
             FuseRequest.serve(request, .query) { request, operations throws(Errno) in
                 request.reply(xattr: try await operations.xattr(InodeID(rawValue: inode), name: name), room: room)
             }
@@ -45,7 +45,7 @@ extension FuseSession {
             }
         }
         table.setxattr = { request, inode, text, bytes, size, flags in
-            guard let name = FuseSession.xattrName(text, request, reading: false) else { return }
+            guard let name = FuseSession.xattrName(text, request) else { return }
             guard let mode = XattrMode(flags: flags) else { return FuseRequest.refuse(request, EINVAL) }
             guard size <= Limits.xattrValueBytes else { return FuseRequest.refuse(request, E2BIG) }
             let value = Array(UnsafeRawBufferPointer(start: bytes, count: bytes == nil ? 0 : size))
@@ -56,7 +56,7 @@ extension FuseSession {
             }
         }
         table.removexattr = { request, inode, text in
-            guard let name = FuseSession.xattrName(text, request, reading: false) else { return }
+            guard let name = FuseSession.xattrName(text, request) else { return }
             FuseRequest.serve(request, .change) { request, operations throws(Errno) in
                 try await operations.removeXattr(InodeID(rawValue: inode), name: name)
                 request.done()
@@ -77,8 +77,8 @@ extension FuseSession {
     }
 
     /// Copies the name; answers and returns nil if the filesystem need not be asked.
-    private static func xattrName(_ text: UnsafePointer<CChar>?, _ request: OpaquePointer?, reading: Bool) -> [UInt8]? {
-        guard let text, let request, let session = FuseSession.of(request) else {
+    private static func xattrName(_ text: UnsafePointer<CChar>?, _ request: OpaquePointer?) -> [UInt8]? {
+        guard let text, let request else {
             FuseRequest.refuse(request, EINVAL)
             return nil
         }
@@ -88,7 +88,7 @@ extension FuseSession {
             return nil
         }
         let name = Array(UnsafeRawBufferPointer(start: text, count: length))
-        let refusal = XattrPolicy.refusal(name, noSetID: session.options.noSetID, reading: reading)
+        let refusal = XattrPolicy.refusal(name)
         guard refusal == 0 else {
             FuseRequest.refuse(request, refusal)
             return nil

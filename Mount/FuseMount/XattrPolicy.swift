@@ -7,12 +7,9 @@ enum XattrPolicy {
     ///
     /// - Names outside of the namespaces of xattr(7) are no extended attributes.
     /// - Of "system." there are the two access control lists.
-    /// - "security.capability" means nothing under nosuid. The kernel asks for it before every write, which would double the round
-    ///   trips of small writes.
-    static func refusal(_ name: [UInt8], noSetID: Bool, reading: Bool) -> Int32 {
+    static func refusal(_ name: [UInt8]) -> Int32 {
         guard !AccessControlList.isName(name) else { return 0 }
         guard ["user.", "trusted.", "security."].contains(where: { name.starts(with: $0.utf8) && name.count > $0.utf8.count }) else { return EOPNOTSUPP }
-        if noSetID && name.elementsEqual("security.capability".utf8) { return reading ? ENODATA : EOPNOTSUPP }
         return 0
     }
 

@@ -3,6 +3,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <malloc.h>
 #include <pthread.h>
 #include <spawn.h>
 #include <string.h>
@@ -96,6 +97,8 @@ void CPosix_set_thread_flag(int value) { thread_flag = value; }
 int CPosix_thread_flag(void) { return thread_flag; }
 
 int CPosix_pidfd_open(pid_t process) { return (int)syscall(SYS_pidfd_open, process, 0); }
+
+void CPosix_give_back_free_memory(void) { malloc_trim(0); }
 
 void CPosix_name_thread(const char *name) { pthread_setname_np(pthread_self(), name); }
 

@@ -20,6 +20,7 @@ package final class DaemonService {
     let services: NodeServices
     let log: Log
     let program: String
+    private let memory: ResidentMemory
     private var isStopping = false
     /// Called once when this daemon should be stopped and started anew: its metadata server had stopped on a full disk, and there is room again.
     package var onRestartWanted: (@LoopActor () -> Void)?
@@ -82,6 +83,7 @@ package final class DaemonService {
         self.services = services
         self.log = log
         self.program = program
+        memory = ResidentMemory(services.environment)
     }
 
     private func open() throws(DaemonError) {
@@ -135,6 +137,7 @@ package final class DaemonService {
         guard !isStopping else { return }
         isStopping = true
         log.info("stopping")
+        memory.stop()
         await services.stop()
         unlink(directory.pidPath)
         log.info("stopped")
@@ -144,15 +147,7 @@ package final class DaemonService {
     func status() async -> NodeStatus {
         var status = await services.status()
         status.program = program
-        status.residentBytes = Self.residentBytes()
+        status.residentBytes = ResidentMemory.bytes()
         return status
-    }
-
-    /// Of this process (proc(5), statm: the second number, in pages).
-    private static func residentBytes() -> UInt64 {
-        guard let content = try? LocalFile.read("/proc/self/statm") else { return 0 }
-        let fields = content.split(separator: 0x20)
-        guard fields.count > 1, let pages = UInt64(String(decoding: fields[1], as: UTF8.self)) else { return 0 }
-        return pages * UInt64(max(0, sysconf(Int32(_SC_PAGESIZE))))
     }
 }

@@ -53,14 +53,12 @@ import Testing
     @Test func xattrPolicy() {
         let acl = Array("system.posix_acl_access".utf8)
         let capability = Array("security.capability".utf8)
-        #expect(XattrPolicy.refusal(acl, noSetID: false, reading: true) == 0)
-        #expect(XattrPolicy.refusal(Array("system.nfs4_acl".utf8), noSetID: false, reading: true) == EOPNOTSUPP)
-        #expect(XattrPolicy.refusal(capability, noSetID: true, reading: true) == ENODATA)
-        #expect(XattrPolicy.refusal(capability, noSetID: true, reading: false) == EOPNOTSUPP)
-        #expect(XattrPolicy.refusal(capability, noSetID: false, reading: true) == 0)
-        #expect(XattrPolicy.refusal(Array("user.system.".utf8), noSetID: true, reading: true) == 0)
+        #expect(XattrPolicy.refusal(acl) == 0)
+        #expect(XattrPolicy.refusal(Array("system.nfs4_acl".utf8)) == EOPNOTSUPP)
+        #expect(XattrPolicy.refusal(capability) == 0)
+        #expect(XattrPolicy.refusal(Array("user.system.".utf8)) == 0)
         for name in ["plain", "other.name", "user.", "trusted.", "users.x", ""] {
-            #expect(XattrPolicy.refusal(Array(name.utf8), noSetID: true, reading: false) == EOPNOTSUPP)
+            #expect(XattrPolicy.refusal(Array(name.utf8)) == EOPNOTSUPP)
         }
         #expect(XattrPolicy.isListed(Array("trusted.x".utf8), to: 0) && !XattrPolicy.isListed(Array("trusted.x".utf8), to: 1000))
         #expect(XattrPolicy.isListed(Array("user.x".utf8), to: 1000))

@@ -15,17 +15,20 @@ sys.path.append(os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "
 from cluster import Cluster
 import test_conformance
 import test_crash_runs
+import test_databases
 import test_failures
 import test_input
 import test_locks
 import test_lossydisk
 import test_security
+import test_software
 import test_space
 import test_tools
 import test_two_mounts
 
 MODULES = [
-    test_input, test_tools, test_two_mounts, test_conformance, test_locks, test_failures, test_security, test_space, test_lossydisk, test_crash_runs,
+    test_input, test_tools, test_two_mounts, test_conformance, test_locks, test_software, test_databases, test_failures, test_security,
+    test_space, test_lossydisk, test_crash_runs,
 ]
 
 

@@ -34,6 +34,9 @@ int CPosix_thread_flag(void);
 /// pidfd_open(2).
 int CPosix_pidfd_open(pid_t process);
 
+/// malloc_trim(3): gives free memory of all arenas back to the system, pages in their middle too.
+void CPosix_give_back_free_memory(void);
+
 /// pthread_setname_np(3) for the calling thread; at most 15 bytes.
 void CPosix_name_thread(const char *_Nonnull name);
 

@@ -56,12 +56,14 @@ enum MountCommand {
             client.services.followLayout(metadata)
             try MountRecord.write(path)
             log.info("mounted", ["at": path])
+            let memory = ResidentMemory(client.services.environment)
             ChildProcess.reportReady()
             let stopper = Task { @LoopActor in
                 await ending.wait()
                 await mount.stop()
             }
             await mount.run()
+            memory.stop()
             stopper.cancel()
             await metadata.close()
             MountRecord.remove(path)
