@@ -8,9 +8,9 @@ package import Runtime
 /// process, in a mount as much again as its cache. malloc_trim(3) gives back free pages wherever they lie.
 @LoopActor
 package final class ResidentMemory: Sendable {
-    private static let period = 2 * Nanoseconds.second
-    /// Bytes by which the process must have grown before it is worth a look at all arenas.
-    private static let growth: UInt64 = 8 << 20
+    private static let period = 10 * Nanoseconds.second
+    /// Bytes by which the process must have grown before it is worth a look at all arenas, each of which is locked meanwhile.
+    private static let growth: UInt64 = 32 << 20
 
     private let environment: Environment
     /// What was left after the last time, or less if the process shrank by itself.
