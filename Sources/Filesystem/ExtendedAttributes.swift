@@ -8,6 +8,7 @@ extension DistributedFilesystem {
     package func xattr(_ id: InodeID, name: [UInt8]) async throws(Errno) -> [UInt8] {
         guard name.count <= Limits.xattrNameBytes else { throw .range }
         let inode = table.obtain(id)
+        defer { if AccessControlList.isName(name) { kernelGetsList(of: inode) } }
         if let attributes = cachedAttributes(inode) {
             // The kernel asks for lists and capabilities of every file, and few have any.
             guard attributes.xattrs > 0 else { throw .noData }
@@ -32,6 +33,14 @@ extension DistributedFilesystem {
         default:
             throw nonsense("a question for an extended attribute")
         }
+    }
+
+    /// The kernel goes by a list, and by there being none, until its cache of the inode is invalidated; validities do not count. What it gets without a
+    /// lease it must not keep at all. (A notification that comes before the answer makes it disregard that: get_acl, fs/posix_acl.c.)
+    private func kernelGetsList(of inode: CachedInode) {
+        guard kernelCache != nil else { return }
+        inode.kernelMayHold = true
+        if inode.recall != nil || !metadata.holdsLease(inode.id) { Task { @LoopActor in await self.invalidateKernel(inode) } }
     }
 
     private func remember(_ inode: CachedInode, _ name: [UInt8], _ value: [UInt8]?) {

@@ -489,6 +489,27 @@ import Testing
         try await world.mounts[1].close(inode, handle)
     }
 
+    /// The kernel keeps lists without a validity: it must be told of each change, also where it holds nothing else of the inode.
+    @Test func theKernelIsToldOfChangedLists() async throws {
+        let world = try World(mounts: 2)
+        let kernel = FakeKernel()
+        let (mount, other) = (world.mounts[0].files, world.mounts[1].files)
+        mount.kernelCache = kernel
+        try await world.mounts[1].put("a", [1])
+        let inode = try await mount.lookup(.root, Array("a".utf8)).attributes.inode
+        for round in 1...3 {
+            await #expect(throws: Errno.noData) { try await mount.xattr(inode, name: AccessControlList.accessName) }
+            #expect(kernel.invalidated.count == round - 1)
+            _ = try await other.setAttributes(inode, AttributeChange(mode: 0o640), size: nil, handle: nil)
+            try await other.syncAll()
+            #expect(kernel.invalidated.count == round)
+        }
+        world.leader.grantsLeases = false
+        await #expect(throws: Errno.noData) { try await mount.xattr(inode, name: AccessControlList.accessName) }
+        await settle()
+        #expect(kernel.invalidated.count == 4)
+    }
+
     /// A listing goes on over a change made elsewhere, and shows what was there when it began: the kernel must not take that for the present.
     @Test func theKernelMayNotHoldNamesOfAnOldListing() async throws {
         let world = try World(mounts: 2) {

@@ -176,6 +176,21 @@ func listCases() -> CaseTable {
         try two.alice.hasNoList("a")
         try two.bob.fails(EACCES, .open("a", flags: O_RDONLY, mode: 0))
     }
+    table.addTwo("read-again-and-again") { one, two in
+        try one.alice.put("a", "content", 0o600)
+        for permissions in ["r--", "rw-", "rwx", "--x", "r-x", "-w-"] {
+            let value = AccessList.bytes("u::rw-", "u:1002:" + permissions, "g::---", "m::rwx", "o::---")
+            try one.alice.setList("a", value)
+            try one.equal(try two.alice.list("a"), .bytes(value))
+            try one.equal(try two.bob.list("a"), .bytes(value))
+        }
+        for _ in 0..<3 {
+            try one.alice.call(.removeXattr(.path("a"), name: accessName))
+            try two.alice.hasNoList("a")
+            try one.alice.setList("a", usual)
+            try one.equal(try two.alice.list("a"), .bytes(usual))
+        }
+    }
     table.addTwo("default-list-of-the-other-mount") { one, two in
         try one.alice.mkdir("d", 0o755)
         try two.alice.put("d/before", "", 0o666)
