@@ -455,4 +455,4 @@ def test_memory_after_small_pieces():
         words = ["fio", "--name=pieces", f"--directory={cluster.mount}", "--rw=randrw", "--bsrange=512-128k", "--size=96m", "--numjobs=2"]
         run(*words, "--ioengine=libaio", "--iodepth=8", "--direct=1", "--io_size=400m", "--group_reporting", cwd=cluster.directory)
         limit = (256 + 100) << 20
-        wait_until(lambda: resident_bytes(cluster.mount_pid()) < limit, f"a mount process of less than {limit >> 20} MiB", 20)
+        wait_until(lambda: resident_bytes(cluster.mount_pid()) < limit, f"a mount process of less than {limit >> 20} MiB", 45)
