@@ -239,8 +239,8 @@ def test_swift_package():
             with open(f"{path}/{name}", "w") as file:
                 file.write(text)
         swift = ["swift", "build", "-q", "--disable-sandbox", "--package-path", path]
-        # Neither caches of other packages nor settings of whoever runs this.
-        environment = dict(os.environ, HOME=cluster.directory)
+        # Neither caches of other packages nor settings of whoever runs this, and lock files where they are removed.
+        environment = dict(os.environ, HOME=cluster.directory, TMPDIR=cluster.directory)
         run(*swift, env=environment)
         check(run(f"{path}/.build/debug/tool") == "6\n", "the program computes something else")
         with open(f"{path}/Sources/Sums/Sums.swift", "w") as file:
