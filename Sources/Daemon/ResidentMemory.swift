@@ -11,10 +11,14 @@ package final class ResidentMemory: Sendable {
     private static let period = 10 * Nanoseconds.second
     /// Bytes by which the process must have grown before it is worth a look at all arenas, each of which is locked meanwhile.
     private static let growth: UInt64 = 32 << 20
+    /// Likewise for a process that is at rest, where nobody waits for the locks.
+    private static let growthAtRest: UInt64 = 4 << 20
 
     private let environment: Environment
     /// What was left after the last time, or less if the process shrank by itself.
     private var least: UInt64
+    /// What the look before saw.
+    private var previous: UInt64 = 0
     private var timer: (any TimerHandle)?
     private var isStopped = false
 
@@ -39,7 +43,9 @@ package final class ResidentMemory: Sendable {
     private func look() {
         let now = Self.bytes()
         least = min(least, now)
-        guard now - least >= Self.growth else { return lookLater() }
+        let isAtRest = max(now, previous) - min(now, previous) < Self.growthAtRest
+        previous = now
+        guard now - least >= (isAtRest ? Self.growthAtRest : Self.growth) else { return lookLater() }
         Task { @LoopActor [weak self, workers = environment.workers] in
             let left = await workers.run {
                 CPosix_give_back_free_memory()

@@ -239,8 +239,8 @@ def test_swift_package():
             with open(f"{path}/{name}", "w") as file:
                 file.write(text)
         swift = ["swift", "build", "-q", "--disable-sandbox", "--package-path", path]
-        # Neither caches of other packages nor settings of whoever runs this.
-        environment = dict(os.environ, HOME=cluster.directory)
+        # Neither caches of other packages nor settings of whoever runs this, and lock files where they are removed.
+        environment = dict(os.environ, HOME=cluster.directory, TMPDIR=cluster.directory)
         run(*swift, env=environment)
         check(run(f"{path}/.build/debug/tool") == "6\n", "the program computes something else")
         with open(f"{path}/Sources/Sums/Sums.swift", "w") as file:
@@ -448,8 +448,11 @@ def test_fio():
 
 def test_memory_after_small_pieces():
     """Pieces of all sizes come and go on many threads; what is free of them must not stay with the process."""
+    # AddressSanitizer keeps what was freed, that is how it finds its use.
+    if "ASAN_OPTIONS" in os.environ:
+        return
     with Cluster() as cluster:
         words = ["fio", "--name=pieces", f"--directory={cluster.mount}", "--rw=randrw", "--bsrange=512-128k", "--size=96m", "--numjobs=2"]
         run(*words, "--ioengine=libaio", "--iodepth=8", "--direct=1", "--io_size=400m", "--group_reporting", cwd=cluster.directory)
         limit = (256 + 100) << 20
-        wait_until(lambda: resident_bytes(cluster.mount_pid()) < limit, f"a mount process of less than {limit >> 20} MiB", 20)
+        wait_until(lambda: resident_bytes(cluster.mount_pid()) < limit, f"a mount process of less than {limit >> 20} MiB", 45)
