@@ -29,6 +29,10 @@ final class CachedInode {
     /// Local changes; stays once it was needed.
     var dirty: DirtyFile?
 
+    /// As it was when its last name went, if the kernel still refers to it: fifos, sockets, devices and what O_PATH opened are open without a word to us, and
+    /// the leader knows the inode no more. Changes are made here and go with the object.
+    var removed: Attributes?
+
     /// Count of background failures; a handle reports those it has not seen.
     var errorCount: UInt64 = 0
     var lastError = Errno.io

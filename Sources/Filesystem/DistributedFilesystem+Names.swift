@@ -141,6 +141,7 @@ extension DistributedFilesystem {
         let name = try checked(name)
         let directory = table.obtain(parent)
         let inode = table.obtain(id)
+        if inode.removed != nil { throw .notFound }
         try await commit(inode)
         let outcome = try await change([(directory, [name])]) { () async throws(Errno) in
             try await self.perform(.link(inode: id, parent: parent, name: name))
@@ -193,6 +194,7 @@ extension DistributedFilesystem {
             inode.mustReport = true
             return
         }
+        if inode.lookups > 0, attributes.links == 0 { inode.removed = inode.effective(attributes) }
         if orphaned {
             // Some session has it open. Not this one: so ours is only to commit what was written here, then to let go.
             if inode.isDirty {

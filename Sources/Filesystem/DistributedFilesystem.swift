@@ -208,6 +208,7 @@ package final class DistributedFilesystem: FileOperations {
         inode.pins += 1
         defer { inode.pins -= 1 }
         while true {
+            if let removed = inode.removed { return removed }
             if let cached = cachedAttributes(inode) { return cached }
             let mark = mark
             let reply = try await ask(.attributes(inode.id))
@@ -261,6 +262,7 @@ package final class DistributedFilesystem: FileOperations {
 
     func newHandle(_ inode: CachedInode) -> UInt64 {
         lastHandle += 1
+        inode.removed = nil
         if inode.opens == 0 { openInodes += 1 }
         inode.opens += 1
         return lastHandle

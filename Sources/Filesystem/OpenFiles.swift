@@ -118,6 +118,13 @@ extension DistributedFilesystem {
         let inode = table.obtain(id)
         inode.pins += 1
         defer { inode.pins -= 1 }
+        if let removed = inode.removed, size == nil {
+            var change = change
+            change.changed = change.changed ?? clock.wallTime
+            let attributes = change.applied(to: removed)
+            inode.removed = attributes
+            return AttributesReply(attributes: attributes, validity: 0)
+        }
         if let size {
             let file = handle.flatMap { handles[$0] }
             try await truncate(inode, to: size, through: file)

@@ -34,6 +34,57 @@ func unlinkedCases() -> CaseTable {
         try c.stamps([.changed], .descriptor(file)) { try c.alice.unlink("a") }
         try c.stamps([.modified, .changed], .descriptor(file)) { try c.alice.write(file, "x") }
     }
+    table.add("path-descriptor") { c in
+        try c.alice.put("a", "content", 0o640)
+        let file = try c.alice.open("a", Flags.path)
+        try c.alice.unlink("a")
+        try c.equal(try c.alice.fstat(file).links, 0)
+        try c.equal(try c.alice.fstat(file).size, 7)
+        try c.equal(try c.alice.fstat(file).permissions, 0o640)
+        try c.alice.put("a", "other")
+        try c.equal(try c.alice.fstat(file).size, 7)
+        try c.alice.rename("a", "b")
+        try c.equal(try c.alice.fstat(file).links, 0)
+        try c.alice.close(file)
+    }
+    table.add("replaced-under-a-path-descriptor") { c in
+        try c.alice.put("a", "content")
+        try c.alice.put("b", "new")
+        let file = try c.alice.open("a", Flags.path)
+        try c.alice.rename("b", "a")
+        try c.equal(try c.alice.fstat(file).links, 0)
+        try c.equal(try c.alice.fstat(file).size, 7)
+        try c.equal(try c.alice.text("a"), "new")
+        try c.alice.close(file)
+    }
+    table.add("removed-directory-by-path-descriptor") { c in
+        try c.alice.mkdir("d", 0o750)
+        let directory = try c.alice.open("d", Flags.path | O_DIRECTORY)
+        try c.alice.rmdir("d")
+        try c.equal(try c.alice.fstat(directory).permissions, 0o750)
+        try c.equal(try c.alice.fstat(directory).links, 0)
+        try c.alice.fails(ENOENT, .status(.path(Path("x", at: directory))))
+        try c.alice.fails(ENOENT, .makeDirectory(Path("x", at: directory), 0o755))
+        try c.alice.close(directory)
+    }
+    table.add("fifo", except: [.process: "the kernel does it"]) { c in
+        try c.alice.mknod("f", Flags.fifo | 0o600)
+        let pipe = try c.alice.open("f", O_RDWR | O_NONBLOCK)
+        try c.alice.unlink("f")
+        try c.alice.write(pipe, "through")
+        try c.equal(try c.alice.read(pipe, 100), Array("through".utf8))
+        try c.equal(try c.alice.fstat(pipe).links, 0)
+        try c.alice.call(.chmod(.descriptor(pipe), 0o640))
+        try c.root.call(.chown(.descriptor(pipe), 1002, 1003))
+        try c.alice.fails(EPERM, .chmod(.descriptor(pipe), 0o600))
+        try c.root.call(.setTimes(.descriptor(pipe), (Time(5, 5), Time(6, 6))))
+        let status = try c.alice.fstat(pipe)
+        try c.equal(status.permissions, 0o640)
+        try c.equal([status.uid, status.gid], [1002, 1003])
+        try c.equal(status.modified, Time(6, 6))
+        try c.alice.close(pipe)
+        try c.equal(try c.alice.names(), [])
+    }
     table.add("name-is-free") { c in
         try c.alice.put("a", "old")
         let file = try c.alice.open("a", O_RDWR)
