@@ -91,8 +91,11 @@ extension FuseSession {
             // Each write brings the descriptor's flags as they are now.
             let flags = file?.pointee.flags ?? 0
             FuseRequest.serve(request, .change) { request, operations throws(Errno) in
-                operations.setFlags(InodeID(rawValue: inode), handle: handle, flags: flags)
-                request.reply(written: try await operations.write(InodeID(rawValue: inode), handle: handle, offset: offset, content))
+                let inode = InodeID(rawValue: inode)
+                operations.setFlags(inode, handle: handle, flags: flags)
+                let count = try await operations.write(inode, handle: handle, offset: offset, content)
+                try await operations.dropPrivileges(inode, handle: handle, isPrivileged: request.caller.uid == 0)
+                request.reply(written: count)
             }
         }
         table.fallocate = { request, inode, mode, offset, length, file in

@@ -34,6 +34,9 @@ package protocol FileOperations: AnyObject, Sendable {
     func read(_ inode: InodeID, handle: UInt64, offset: UInt64, count: Int) async throws(Errno) -> [Slice]
     /// Returns the number of bytes taken, always all of them.
     func write(_ inode: InodeID, handle: UInt64, offset: UInt64, _ content: Slice) async throws(Errno) -> Int
+    /// What the kernel does before a write through its pages and leaves to us after others (`OpenReply.direct`; FUSE_WRITE_KILL_SUIDGID, linux/fuse.h): a
+    /// caller without CAP_FSETID takes set-id bits away, and everybody the file's capabilities.
+    func dropPrivileges(_ inode: InodeID, handle: UInt64, isPrivileged: Bool) async throws(Errno)
     /// close(2) of one descriptor: reports errors of earlier background writes.
     func flush(_ inode: InodeID, handle: UInt64) async throws(Errno)
     func release(_ inode: InodeID, handle: UInt64) async

@@ -204,6 +204,10 @@ final class FaultyFiles: FileOperations {
         try await call { () async throws(Errno) in try await self.files.open(inode, flags: flags) }
     }
 
+    func dropPrivileges(_ inode: InodeID, handle: UInt64, isPrivileged: Bool) async throws(Errno) {
+        try await call { () async throws(Errno) in try await self.files.dropPrivileges(inode, handle: handle, isPrivileged: isPrivileged) }
+    }
+
     func setFlags(_ inode: InodeID, handle: UInt64, flags: Int32) { files.setFlags(inode, handle: handle, flags: flags) }
 
     func create(

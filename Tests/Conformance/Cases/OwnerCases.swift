@@ -160,6 +160,22 @@ func ownerCases() -> CaseTable {
             try c.root.unlink("a")
         }
     }
+    table.add("appending-takes-set-id-away") { c in
+        for (mode, left) in [(UInt32(0o4777), UInt32(0o777)), (0o2777, 0o777), (0o6777, 0o777), (0o1777, 0o1777), (0o2767, 0o2767)] {
+            try c.alice.put("a", "content")
+            try c.alice.chmod("a", mode)
+            let file = try c.carol.open("a", O_WRONLY | O_APPEND)
+            try c.equal(try c.alice.stat("a").permissions, mode)
+            try c.carol.write(file, "more")
+            try c.equal(try c.alice.stat("a").permissions, left)
+            try c.carol.close(file)
+            try c.alice.chmod("a", mode)
+            let other = try c.root.open("a", O_WRONLY | O_APPEND)
+            try c.root.write(other, "more")
+            try c.equal(try c.alice.stat("a").permissions, mode)
+            try c.root.close(other)
+        }
+    }
     table.add("root-writing-keeps-set-id") { c in
         try c.alice.put("a", "content", 0o777)
         try c.root.chmod("a", 0o6777)
