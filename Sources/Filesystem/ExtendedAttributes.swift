@@ -8,6 +8,7 @@ extension DistributedFilesystem {
     package func xattr(_ id: InodeID, name: [UInt8]) async throws(Errno) -> [UInt8] {
         guard name.count <= Limits.xattrNameBytes else { throw .range }
         let inode = table.obtain(id)
+        if inode.removed != nil { throw .noData }
         defer { if AccessControlList.isName(name) { kernelGetsList(of: inode) } }
         if let attributes = cachedAttributes(inode) {
             // The kernel asks for lists and capabilities of every file, and few have any.
@@ -51,6 +52,7 @@ extension DistributedFilesystem {
 
     package func xattrNames(_ id: InodeID) async throws(Errno) -> [[UInt8]] {
         let inode = table.obtain(id)
+        if inode.removed != nil { return [] }
         if let attributes = cachedAttributes(inode) {
             if attributes.xattrs == 0 { return [] }
             if let names = inode.xattrNames { return names }
