@@ -141,6 +141,13 @@ extension DistributedFilesystem {
             inode.removed = attributes
             return AttributesReply(attributes: attributes, validity: 0)
         }
+        // The kernel takes the answer's size and times for its own, and would no longer see by them that its pages are old.
+        defer {
+            if inode.kernelPages != nil {
+                inode.kernelPages = nil
+                kernelCache?.dropPages(id)
+            }
+        }
         if let size {
             let file = handle.flatMap { handles[$0] }
             try await truncate(inode, to: size, through: file)

@@ -577,6 +577,25 @@ import Testing
         try await world.mounts[0].close(inode, handle)
     }
 
+    /// The answer to setattr brings the kernel new times, after which it would take old pages for new ones.
+    @Test func oldPagesAreDroppedWithNewAttributes() async throws {
+        let world = try World(mounts: 2) { $0.kernelAttributeValidity = 100 * Nanoseconds.second }
+        let kernel = FakeKernel()
+        world.mounts[0].files.kernelCache = kernel
+        try await world.mounts[1].put("a", [1])
+        _ = try await world.mounts[0].files.lookup(.root, Array("a".utf8))
+        let (inode, handle) = try await world.mounts[0].open("a")
+        #expect(try await world.mounts[0].read(inode, handle) == [1])
+        _ = try await world.mounts[0].files.attributes(inode)
+        let (other, writer) = try await world.mounts[1].open("a")
+        try await world.mounts[1].write(other, writer, at: 0, [2])
+        try await world.mounts[1].close(other, writer)
+        #expect(kernel.dropped == [])
+        _ = try await world.mounts[0].files.setAttributes(inode, AttributeChange(modified: 5), size: nil, handle: nil)
+        #expect(kernel.dropped == [inode])
+        try await world.mounts[0].close(inode, handle)
+    }
+
     @Test func noFilesAreOpenedForWritingByReaders() async throws {
         let world = try World()
         try await world.mount.put("a", [1])
