@@ -17,9 +17,9 @@ final class FileHandle {
     var nextRead: UInt64 = 0
     /// Bytes to read ahead; 0: not a sequential reader.
     var window = 0
-    /// Up to where blocks were asked for ahead.
     /// Blocks that a sequential reader has left behind lately, the oldest first: see `leaveBehind`.
     var leftBehind: [BlockKey] = []
+    /// Up to where blocks were asked for ahead.
     var prefetched: UInt64 = 0
 
     /// Who took advisory locks through it and has not closed the file since.

@@ -1,0 +1,209 @@
+import Filesystem
+import FilesystemWorld
+import Glibc
+import Metadata
+import Model
+import Namespace
+import Runtime
+import TestSupport
+import Testing
+
+/// What the kernel is told and when it is told otherwise; and that what it keeps does not make the mount grow.
+@Suite @LoopActor struct KernelCacheTests {
+    /// A file that the second mount made, open on the first, which has a kernel and has read it.
+    private func readOnTheFirst(_ world: World) async throws -> (FakeKernel, InodeID, UInt64) {
+        let kernel = FakeKernel()
+        world.mounts[0].files.kernelCache = kernel
+        try await world.mounts[1].put("a", [1])
+        _ = try await world.mounts[0].files.lookup(.root, Array("a".utf8))
+        let (inode, handle) = try await world.mounts[0].open("a")
+        #expect(try await world.mounts[0].read(inode, handle) == [1])
+        return (kernel, inode, handle)
+    }
+
+    @Test func theTableStaysSmall() async throws {
+        let world = try World(mounts: 2) { $0.idleInodes = 100 }
+        for number in 0..<1000 { try await world.mounts[0].put("f\(number)", [1]) }
+        try await world.mounts[0].files.syncAll()
+        for number in 0..<1000 {
+            let inode = try await world.mounts[1].lookup("f\(number)").inode
+            world.mounts[1].files.forget(inode, count: 1)
+        }
+        #expect(world.mounts[1].files.memory.inodes <= 101)
+        #expect(try await world.mounts[1].contents("f7") == [1])
+    }
+
+    /// The kernel keeps what it has looked up for as long as there is memory: a walk over very many files would make the mount as large, and the leader's
+    /// table of leases.
+    @Test(arguments: [true, false]) func aWalkOverManyFilesKeepsTheMountSmall(byNames: Bool) async throws {
+        let world = try World(mounts: 2) {
+            $0.idleInodes = 2000
+            $0.inodes = 3000
+        }
+        let (maker, walker) = (world.mounts[0], world.mounts[1])
+        for number in 0..<8000 { _ = try await maker.files.makeNode(.root, Array("f\(number)".utf8), kind: .fifo, mode: 0o644, device: 0, maker.caller) }
+        maker.metadata.loseSession()
+        let kernel = FakeKernel()
+        kernel.files = walker.files
+        walker.files.kernelCache = kernel
+        // One that is in use stays.
+        let (used, handle) = try await walker.create("used")
+        var most = 0
+        if byNames {
+            for number in 0..<8000 {
+                _ = try await walker.lookup("f\(number)")
+                most = max(most, walker.files.memory.inodes)
+                // Others than this task have their turn.
+                if number % 50 == 0 { await settle() }
+            }
+        } else {
+            let directory = try await walker.files.openDirectory(.root)
+            var position: UInt64 = 0
+            while true {
+                let items = try await walker.files.readDirectory(.root, handle: directory, position: position, plus: true)
+                guard let last = items.last else { break }
+                for item in items { if let entry = item.entry { walker.files.retain(entry.attributes.inode) } }
+                position = last.next
+                most = max(most, walker.files.memory.inodes)
+                await settle()
+            }
+            await walker.files.releaseDirectory(.root, handle: directory)
+        }
+        #expect(most > 3000 && most < 6000, "\(most)")
+        #expect(world.leader.leaseCount(of: walker.metadata) < 6000)
+        #expect(try await walker.files.attributes(used).attributes.links == 1)
+        try await walker.close(used, handle)
+    }
+
+    @Test func theKernelIsToldOnlyWhatItMayHold() async throws {
+        let world = try World(mounts: 2) {
+            $0.kernelEntryValidity = Nanoseconds.second
+            $0.kernelAttributeValidity = 100 * Nanoseconds.second
+        }
+        let kernel = FakeKernel()
+        world.mounts[0].files.kernelCache = kernel
+        try await world.mounts[1].put("a", [1])
+        let entry = try await world.mounts[0].files.lookup(.root, Array("a".utf8))
+        #expect(entry.entryValidity == Nanoseconds.second)
+        // No longer than the lease.
+        #expect(entry.attributesValidity == 10 * Nanoseconds.second)
+        #expect(kernel.invalidated.isEmpty)
+        let (inode, handle) = try await world.mounts[1].open("a")
+        try await world.mounts[1].write(inode, handle, at: 0, [2])
+        #expect(kernel.invalidated == [inode])
+        try await world.mounts[1].put("b", [])
+        #expect(kernel.directories == [.root])
+        try await world.mounts[1].put("c", [])
+        #expect(kernel.directories.count == 1)
+        // Absent names likewise; of a directory that is known in full too.
+        let missing = Array("missing".utf8)
+        let files = world.mounts[0].files
+        #expect(files.absenceValidity(.root, missing) == 0)
+        await #expect(throws: Errno.notFound) { try await files.lookup(.root, missing) }
+        #expect(files.absenceValidity(.root, missing) == Nanoseconds.second)
+        #expect(files.absenceValidity(.root, Array("b".utf8)) == 0)
+        try await world.mounts[1].put("missing", [])
+        #expect(kernel.directories.count == 2)
+        #expect(files.absenceValidity(.root, missing) == 0)
+        _ = try await files.lookup(.root, missing)
+        #expect(files.absenceValidity(.root, missing) == 0)
+        try await world.mounts[1].close(inode, handle)
+    }
+
+    /// The kernel keeps lists without a validity: it must be told of each change, also where it holds nothing else of the inode.
+    @Test func theKernelIsToldOfChangedLists() async throws {
+        let world = try World(mounts: 2)
+        let kernel = FakeKernel()
+        let (mount, other) = (world.mounts[0].files, world.mounts[1].files)
+        mount.kernelCache = kernel
+        try await world.mounts[1].put("a", [1])
+        let inode = try await mount.lookup(.root, Array("a".utf8)).attributes.inode
+        for round in 1...3 {
+            await #expect(throws: Errno.noData) { try await mount.xattr(inode, name: AccessControlList.accessName) }
+            #expect(kernel.invalidated.count == round - 1)
+            _ = try await other.setAttributes(inode, AttributeChange(mode: 0o640), size: nil, handle: nil)
+            try await other.syncAll()
+            #expect(kernel.invalidated.count == round)
+        }
+        world.leader.grantsLeases = false
+        await #expect(throws: Errno.noData) { try await mount.xattr(inode, name: AccessControlList.accessName) }
+        await settle()
+        #expect(kernel.invalidated.count == 4)
+    }
+
+    /// A listing goes on over a change made elsewhere, and shows what was there when it began: the kernel must not take that for the present.
+    @Test func theKernelMayNotHoldNamesOfAnOldListing() async throws {
+        let world = try World(mounts: 2) {
+            $0.kernelEntryValidity = Nanoseconds.second
+            $0.kernelAttributeValidity = Nanoseconds.second
+        }
+        let (mount, other) = (world.mounts[0], world.mounts[1])
+        let kernel = FakeKernel()
+        mount.files.kernelCache = kernel
+        for name in ["a", "b"] { try await other.put(name, [1]) }
+        for name in ["a", "b"] { _ = try await mount.lookup(name) }
+        let handle = try await mount.files.openDirectory(.root)
+        func listed() async throws -> [String: UInt64] {
+            var result: [String: UInt64] = [:]
+            for item in try await mount.files.readDirectory(.root, handle: handle, position: 2, plus: true) {
+                result[String(decoding: item.name, as: UTF8.self)] = item.entry?.entryValidity ?? 0
+            }
+            return result
+        }
+        #expect(try await listed() == ["a": Nanoseconds.second, "b": Nanoseconds.second])
+        try await other.files.rename(.root, Array("a".utf8), to: .root, Array("c".utf8), mode: .replace)
+        _ = try await mount.lookup("c")
+        _ = try await mount.lookup("b")
+        #expect(mount.metadata.holdsLease(.root))
+        #expect(try await listed() == ["a": 0, "b": Nanoseconds.second])
+        await mount.files.releaseDirectory(.root, handle: handle)
+        #expect(kernel.directories.count == 1)
+    }
+
+    /// The kernel compares size and time of change; what it cannot see by these, it is told.
+    @Test func theKernelIsToldOfChangesThatLookLikeNone() async throws {
+        let world = try World(mounts: 2) { $0.kernelAttributeValidity = 100 * Nanoseconds.second }
+        let (kernel, inode, handle) = try await readOnTheFirst(world)
+        let before = try await world.mounts[0].files.attributes(inode).attributes
+        func changeElsewhere(_ byte: UInt8, modified: Timestamp) async throws {
+            let (other, writer) = try await world.mounts[1].open("a")
+            try await world.mounts[1].write(other, writer, at: 0, [byte])
+            _ = try await world.mounts[1].files.setAttributes(other, AttributeChange(modified: modified), size: nil, handle: nil)
+            try await world.mounts[1].close(other, writer)
+        }
+        func isSeen(_ modified: Timestamp) async throws {
+            #expect(try await world.mounts[0].files.attributesForReader(inode).attributes.modified == modified)
+        }
+        try await changeElsewhere(2, modified: before.modified + 1)
+        try await isSeen(before.modified + 1)
+        #expect(kernel.dropped == [])
+        #expect(try await world.mounts[0].read(inode, handle) == [2])
+        try await changeElsewhere(3, modified: before.modified + 1)
+        try await isSeen(before.modified + 1)
+        #expect(kernel.dropped == [inode])
+        #expect(try await world.mounts[0].read(inode, handle) == [3])
+        // Where the kernel checks permissions it would disregard an answer that a notification overtook; the next reader brings the notification.
+        try await changeElsewhere(4, modified: before.modified + 1)
+        let answer = try await world.mounts[0].files.attributes(inode)
+        #expect(answer.attributes.modified == before.modified + 1 && answer.validity == 0)
+        await settle()
+        #expect(kernel.dropped == [inode])
+        try await isSeen(before.modified + 1)
+        #expect(kernel.dropped == [inode, inode])
+        try await world.mounts[0].close(inode, handle)
+    }
+
+    /// The answer to setattr brings the kernel new times, after which it would take old pages for new ones.
+    @Test func oldPagesAreDroppedWithNewAttributes() async throws {
+        let world = try World(mounts: 2) { $0.kernelAttributeValidity = 100 * Nanoseconds.second }
+        let (kernel, inode, handle) = try await readOnTheFirst(world)
+        _ = try await world.mounts[0].files.attributes(inode)
+        let (other, writer) = try await world.mounts[1].open("a")
+        try await world.mounts[1].write(other, writer, at: 0, [2])
+        try await world.mounts[1].close(other, writer)
+        #expect(kernel.dropped == [])
+        _ = try await world.mounts[0].files.setAttributes(inode, AttributeChange(modified: 5), size: nil, handle: nil)
+        #expect(kernel.dropped == [inode])
+        try await world.mounts[0].close(inode, handle)
+    }
+}
