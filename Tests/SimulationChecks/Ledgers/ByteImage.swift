@@ -25,13 +25,16 @@ package final class ByteImage {
     package private(set) var version: UInt64 = 0
     /// Something was lost, or is perhaps not done: `adopt` finds out.
     package var isDoubtful = false
+    /// Who writes, and how many losses of its were known when the image was last sure.
+    package private(set) var writer: (client: ClientID, losses: Int)?
     /// The last change was made while something was lost, perhaps after it: then it does not need those before it.
     private var lastStandsAlone = false
 
     package init() {}
 
-    package func use(_ windows: [Range<UInt64>]) {
+    package func use(_ windows: [Range<UInt64>], writer: ClientID, losses: Int) {
         self.windows = windows
+        self.writer = (writer, losses)
         current = Content(windows: windows.map { [UInt8](repeating: 0, count: $0.count) })
         kept = current
     }
@@ -101,17 +104,33 @@ package final class ByteImage {
     }
 
     /// What is wrong with bytes that were read; nil where they are right.
-    /// - Parameter isExact: the reader must see all changes; others may see a prefix of those that were not synced.
-    package func mismatch(_ bytes: [UInt8], at offset: UInt64, wanted: Int, isExact: Bool) -> String? {
+    /// - Parameters:
+    ///   - isExact: the reader must see all changes; others may see a prefix of those that were not synced.
+    ///   - overLoss: the writer has lost changes since its image was sure, perhaps while it made the last one.
+    package func mismatch(_ bytes: [UInt8], at offset: UInt64, wanted: Int, isExact: Bool, overLoss: Bool) -> String? {
         guard let problem = Self.difference(bytes, at: offset, wanted, current, windows) else { return nil }
         guard !isExact else { return problem }
-        var content = kept
-        if Self.difference(bytes, at: offset, wanted, content, windows) == nil { return nil }
-        for change in changes {
-            apply(change, &content)
-            if Self.difference(bytes, at: offset, wanted, content, windows) == nil { return nil }
+        let isLeft = possibleRemains(lastAlone: overLoss || lastStandsAlone) { content, _ in
+            Self.difference(bytes, at: offset, wanted, content, windows) == nil
         }
-        return problem
+        return isLeft ? nil : problem
+    }
+
+    /// What may be left of the changes that were not synced: every prefix of them and, with `lastAlone`, the last one after every prefix.
+    /// - Parameter accepts: is given each content and the changes it is made of, longer prefixes later.
+    /// - Returns: whether any was accepted.
+    private func possibleRemains(lastAlone: Bool, _ accepts: (Content, [Change]) -> Bool) -> Bool {
+        var content = kept
+        var isAccepted = false
+        for index in 0...changes.count {
+            if index > 0 { apply(changes[index - 1], &content) }
+            if accepts(content, Array(changes[..<index])) { isAccepted = true }
+            guard lastAlone, !isAccepted, let last = changes.last else { continue }
+            var alone = content
+            apply(last, &alone)
+            if accepts(alone, changes[..<index] + [last]) { isAccepted = true }
+        }
+        return isAccepted
     }
 
     private static func difference(
@@ -132,28 +151,26 @@ package final class ByteImage {
     }
 
     /// Takes what was found in the windows for what is left.
+    /// - Parameter losses: of the writer, as of before anything was looked for.
     /// - Returns: false if it is no prefix of the changes.
-    func adopt(size: UInt64, _ parts: [(offset: UInt64, bytes: [UInt8])]) -> Bool {
+    func adopt(size: UInt64, losses: Int, _ parts: [(offset: UInt64, bytes: [UInt8])]) -> Bool {
         var found = Content(size: size, windows: windows.map { [UInt8](repeating: 0, count: $0.count) })
         for (index, window) in windows.enumerated() {
             guard let part = parts.first(where: { $0.offset == window.lowerBound }), part.bytes.count <= window.count else { return false }
             found.windows[index].replaceSubrange(0..<part.bytes.count, with: part.bytes)
         }
-        var content = kept
-        var left: [Change]? = content == found ? [] : nil
-        for index in 0...changes.count {
-            if index > 0 { apply(changes[index - 1], &content) }
-            if content == found { left = Array(changes[..<index]) }
-            guard lastStandsAlone, left == nil, let last = changes.last else { continue }
-            var alone = content
-            apply(last, &alone)
-            if alone == found { left = changes[..<index] + [last] }
+        var left: [Change]?
+        _ = possibleRemains(lastAlone: lastStandsAlone) { content, changes in
+            guard content == found else { return false }
+            left = changes
+            return true
         }
         guard let left else { return false }
         changes = left
         lastStandsAlone = false
         current = found
         isDoubtful = false
+        writer?.losses = losses
         version += 1
         return true
     }

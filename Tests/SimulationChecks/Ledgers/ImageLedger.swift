@@ -48,7 +48,7 @@ package final class ImageLedger: Ledger {
         }
         // Only what did not change during the read can be compared.
         guard image.version == version, !isOwner || recorder.lossCount(client) == losses && !image.isDoubtful else { return }
-        if let place = image.mismatch(bytes, at: offset, wanted: count, isExact: isOwner) {
+        if let place = image.mismatch(bytes, at: offset, wanted: count, isExact: isOwner, overLoss: isOverLoss(image)) {
             violate(.content, inode, client, "read \(bytes.count) bytes at \(offset)\(isOwner ? " of its own file" : ""): \(place); \(image.summary)")
         }
     }
@@ -58,6 +58,7 @@ package final class ImageLedger: Ledger {
     package func settle(_ inode: InodeID, _ handle: UInt64, _ files: any FileOperations, _ client: ClientID, isFinal: Bool = false) async -> Bool {
         let image = image(inode)
         let version = image.version
+        let losses = image.writer.map { recorder.lossCount($0.client) } ?? 0
         do throws(Errno) {
             let size = try await files.attributes(inode).attributes.size
             var parts: [(offset: UInt64, bytes: [UInt8])] = []
@@ -66,7 +67,7 @@ package final class ImageLedger: Ledger {
                 parts.append((range.lowerBound, slices.flatMap(\.array)))
             }
             guard image.version == version else { return false }
-            guard image.adopt(size: size, parts) else {
+            guard image.adopt(size: size, losses: losses, parts) else {
                 violate(.notPrefix, inode, client, "what is left of \(image.pending) un-synced changes is no prefix of them: size \(size)")
                 return false
             }
@@ -77,6 +78,9 @@ package final class ImageLedger: Ledger {
             return false
         }
     }
+
+    /// Whether the writer has lost something since its image was last sure.
+    package func isOverLoss(_ image: ByteImage) -> Bool { image.writer.map { recorder.lossCount($0.client) != $0.losses } ?? false }
 
     private func violate(_ rule: Violation.Rule, _ inode: InodeID, _ client: ClientID, _ what: String) {
         recorder.violate(Violation(rule, "\(area), inode \(inode)", "\(client) at \(recorder.stamp()): \(what)"))

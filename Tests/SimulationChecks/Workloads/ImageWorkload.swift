@@ -14,8 +14,6 @@ package final class ImageWorkload: Workload {
     private struct Open {
         var inode: InodeID
         var handle: UInt64
-        /// Of the client when the file's image was last known to be right.
-        var losses: Int
     }
 
     private let context: WorkloadContext
@@ -38,15 +36,11 @@ package final class ImageWorkload: Workload {
     private func step() async {
         if open.count < 2 { return await make() }
         if context.once(in: 6) { return await look() }
-        let place = context.random.below(open.count)
-        var file = open[place]
+        let file = open[context.random.below(open.count)]
         let image = ledger.image(file.inode)
-        let losses = context.recorder.lossCount(context.client)
-        if image.isDoubtful || losses != file.losses {
+        if image.isDoubtful || ledger.isOverLoss(image) {
             image.isDoubtful = true
             guard await ledger.settle(file.inode, file.handle, context.files, context.client) else { return }
-            file.losses = losses
-            open[place] = file
         }
         await use(file, image)
     }
@@ -63,8 +57,10 @@ package final class ImageWorkload: Workload {
         let block = UInt64(context.blockSize)
         let border = Limits.regionBytes
         // Every other file reaches over the border of a region.
-        ledger.image(inode).use(count % 2 == 1 ? [0..<min(2 * block + 9000, 1 << 18)] : [0..<6000, border - 6000..<border + 6000])
-        open.append(Open(inode: inode, handle: opened.handle, losses: context.recorder.lossCount(context.client)))
+        ledger.image(inode).use(
+            count % 2 == 1 ? [0..<min(2 * block + 9000, 1 << 18)] : [0..<6000, border - 6000..<border + 6000], writer: context.client,
+            losses: context.recorder.lossCount(context.client))
+        open.append(Open(inode: inode, handle: opened.handle))
     }
 
     /// A place near a size where something changes, in a window.
@@ -112,11 +108,10 @@ package final class ImageWorkload: Workload {
             }
         default:
             let pending = image.pending
-            let losses = context.recorder.lossCount(context.client)
             do throws(Errno) {
                 try await files.sync(file.inode, handle: file.handle, dataOnly: context.once(in: 2))
                 // If the session was lost meanwhile, what it promises is found out.
-                if losses == context.recorder.lossCount(context.client), losses == file.losses { image.synced(pending) }
+                if !ledger.isOverLoss(image) { image.synced(pending) }
             } catch { image.isDoubtful = true }
         }
     }
@@ -125,7 +120,7 @@ package final class ImageWorkload: Workload {
         image.begin(change)
         do throws(Errno) {
             try await body()
-            image.end(overLoss: context.recorder.lossCount(context.client) != file.losses)
+            image.end(overLoss: ledger.isOverLoss(image))
         } catch { return }
     }
 
