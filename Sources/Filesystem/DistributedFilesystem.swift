@@ -284,14 +284,25 @@ package final class DistributedFilesystem: FileOperations {
     }
 
     /// Tells the leader, if it wants to know, that an inode is not open here any more, and gives the lease back: after the last commit,
-    /// since
-    /// changes are only good under the lease, and since another session may have an unlinked file open.
+    /// since changes are only good under the lease, and since another session may have an unlinked file open; and after the kernel has
+    /// forgotten what it was told under the lease, which would have nobody to take it back.
     func reportClosed(_ inode: CachedInode) {
         guard inode.mustReport, inode.opens == 0, inode.recall == nil else { return }
         guard !inode.isDirty else { return commitSoon(inode) }
         inode.mustReport = false
         dropCaches(of: inode)
-        metadata.release([inode.id])
+        guard inode.kernelMayHold || inode.kernelMayHoldNames else { return metadata.release([inode.id]) }
+        let event = AsyncEvent()
+        inode.recall = event
+        inode.pins += 1
+        Task { @LoopActor [self] in
+            await invalidateKernel(inode)
+            inode.recall = nil
+            inode.pins -= 1
+            // A directory may have been opened meanwhile: then the leader hears of it later.
+            if inode.opens == 0 { metadata.release([inode.id]) } else { inode.mustReport = true }
+            event.happen()
+        }
     }
 
     // MARK: Lookup counts and limits

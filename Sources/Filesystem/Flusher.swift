@@ -186,6 +186,8 @@ extension DistributedFilesystem {
         inode.hasUntoldLoss = true
         hasLostChanges = true
         dropChanges(inode)
+        // It was told of sizes and times that will never be.
+        invalidateKernelSoon(inode)
     }
 
     /// Gives up local changes.

@@ -122,6 +122,7 @@ extension DistributedFilesystem {
             if inode.opens == 1, inode.isDirty, dirty.failures > 0 {
                 log.error("changes of a closed file are given up after their error was reported", ["inode": "\(inode.id)"])
                 dropChanges(inode)
+                invalidateKernelSoon(inode)
             }
         }
         closed(inode)

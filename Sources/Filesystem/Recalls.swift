@@ -64,6 +64,11 @@ extension DistributedFilesystem {
         if mayHoldNames { await kernelCache.invalidateEntries(of: id) }
     }
 
+    func invalidateKernelSoon(_ inode: CachedInode) {
+        guard inode.kernelMayHold || inode.kernelMayHoldNames else { return }
+        Task { @LoopActor [self] in await invalidateKernel(inode) }
+    }
+
     /// The session ended without asking: what was not committed is lost, and everything cached is void.
     func sessionLost() {
         loseLocks()
@@ -78,7 +83,7 @@ extension DistributedFilesystem {
             if inode.kernelMayHold, inode.opens > 0, inode.kernelPages == nil { inode.kernelPages = inode.stored }
             dropCaches(of: inode)
             inode.pagesVersion = nil
-            if inode.kernelMayHold || inode.kernelMayHoldNames { Task { @LoopActor [self] in await invalidateKernel(inode) } }
+            invalidateKernelSoon(inode)
         }
         log.error("the session with the metadata service is lost", ["files": "\(lost)"])
         wakeWriters(.io)

@@ -110,6 +110,36 @@ import Testing
         try await world.mounts[1].close(inode, handle)
     }
 
+    /// What was open when another mount changed it has its lease given back with the last close: with what the kernel was told under it.
+    @Test func theKernelHoldsNothingWithoutALease() async throws {
+        let world = try World(mounts: 2) {
+            $0.kernelEntryValidity = Nanoseconds.second
+            $0.kernelAttributeValidity = Nanoseconds.second
+        }
+        let (mount, other) = (world.mounts[0], world.mounts[1])
+        let (kernel, inode, handle) = try await readOnTheFirst(world)
+        let (written, writer) = try await other.open("a")
+        try await other.write(written, writer, at: 0, [2, 3])
+        try await other.close(written, writer)
+        #expect(kernel.invalidated == [inode])
+        #expect(try await mount.files.attributesForReader(inode).validity > 0)
+        try await mount.close(inode, handle)
+        await settle()
+        _ = try await other.files.setAttributes(inode, AttributeChange(), size: 0, handle: nil)
+        #expect(kernel.invalidated == [inode, inode])
+        #expect(try await mount.files.attributes(inode).attributes.size == 0)
+        // Likewise a directory and its names.
+        let directory = try await mount.files.openDirectory(.root)
+        try await other.put("b", [])
+        #expect(kernel.directories.count == 1)
+        #expect(try await mount.files.lookup(.root, Array("b".utf8)).entryValidity > 0)
+        await mount.files.releaseDirectory(.root, handle: directory)
+        await settle()
+        try await other.files.unlink(.root, Array("b".utf8))
+        #expect(kernel.directories.count == 2)
+        await #expect(throws: Errno.notFound) { try await mount.files.lookup(.root, Array("b".utf8)) }
+    }
+
     /// The kernel keeps lists without a validity: it must be told of each change, also where it holds nothing else of the inode.
     @Test func theKernelIsToldOfChangedLists() async throws {
         let world = try World(mounts: 2)
