@@ -95,6 +95,27 @@ final class FuseRequest: @unchecked Sendable {
         fuse_reply_err(request, code)
     }
 
+    // MARK: The caller
+
+    /// The caller's groups; nil for root, whom they do not restrict.
+    static func restrictingGroups(_ request: OpaquePointer?) -> [UInt32]? {
+        guard let request, let context = fuse_req_ctx(request), context.pointee.uid != 0 else { return nil }
+        var groups = [gid_t](repeating: 0, count: 256)
+        var count = Int(fuse_req_getgroups(request, Int32(groups.count), &groups))
+        if count > groups.count {
+            groups = [gid_t](repeating: 0, count: count)
+            count = Int(fuse_req_getgroups(request, Int32(count), &groups))
+        }
+        return groups.prefix(max(0, min(count, groups.count))) + [context.pointee.gid]
+    }
+
+    /// The caller as one who changes a file. Root stands for CAP_FSETID.
+    @LoopActor func changer(keepsSetID: Bool? = nil) -> Changer {
+        Changer(keepsSetID: keepsSetID ?? (caller.uid == 0)) { [self] gid in
+            caller.gid == gid || Self.restrictingGroups(pointer)?.contains(gid) ?? true
+        }
+    }
+
     // MARK: Interrupts
 
     /// Has libfuse tell about an interrupt. The registration owns a reference, given back by `take`; so the request cannot go while

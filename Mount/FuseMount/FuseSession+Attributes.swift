@@ -23,8 +23,14 @@ extension FuseSession {
             let size = flags & FUSE_SET_ATTR_SIZE != 0 ? UInt64(status.st_size) : nil
             let change = AttributeChange(status, flags)
             let handle = file?.pointee.fh
+            // chown(2) that changes neither comes as a request for nothing at all.
+            let changesOwner = flags & (FUSE_SET_ATTR_UID | FUSE_SET_ATTR_GID) != 0 || flags == 0
             FuseRequest.serve(request, .change) { request, operations throws(Errno) in
-                request.reply(try await operations.setAttributes(InodeID(rawValue: inode), change, size: size, handle: handle))
+                let inode = InodeID(rawValue: inode)
+                if changesOwner || size != nil {
+                    try await operations.dropPrivileges(inode, request.changer(keepsSetID: request.caller.uid == 0 && !changesOwner))
+                }
+                request.reply(try await operations.setAttributes(inode, change, size: size, handle: handle))
             }
         }
         table.statfs = { request, _ in
@@ -49,7 +55,7 @@ extension FuseSession {
             guard let mode = XattrMode(flags: flags) else { return FuseRequest.refuse(request, EINVAL) }
             guard size <= Limits.xattrValueBytes else { return FuseRequest.refuse(request, E2BIG) }
             let value = Array(UnsafeRawBufferPointer(start: bytes, count: bytes == nil ? 0 : size))
-            let groups = AccessControlList.isName(name) ? FuseSession.restrictingGroups(request) : nil
+            let groups = AccessControlList.isName(name) ? FuseRequest.restrictingGroups(request) : nil
             FuseRequest.serve(request, .change) { request, operations throws(Errno) in
                 try await operations.setXattr(InodeID(rawValue: inode), name: name, value: value, mode: mode, groups: groups)
                 request.done()
@@ -62,18 +68,6 @@ extension FuseSession {
                 request.done()
             }
         }
-    }
-
-    /// The caller's groups; nil for root, whom they do not restrict.
-    private static func restrictingGroups(_ request: OpaquePointer?) -> [UInt32]? {
-        guard let request, let context = fuse_req_ctx(request), context.pointee.uid != 0 else { return nil }
-        var groups = [gid_t](repeating: 0, count: 256)
-        var count = Int(fuse_req_getgroups(request, Int32(groups.count), &groups))
-        if count > groups.count {
-            groups = [gid_t](repeating: 0, count: count)
-            count = Int(fuse_req_getgroups(request, Int32(count), &groups))
-        }
-        return groups.prefix(max(0, min(count, groups.count))) + [context.pointee.gid]
     }
 
     /// Copies the name; answers and returns nil if the filesystem need not be asked.

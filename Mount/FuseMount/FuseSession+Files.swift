@@ -21,10 +21,11 @@ extension FuseSession {
             guard let file else { return FuseRequest.refuse(request, EINVAL) }
             let flags = file.pointee.flags
             FuseRequest.serve(request, flags & O_TRUNC != 0 ? .change : .query) { request, operations throws(Errno) in
-                if flags & O_TRUNC != 0 { try await FuseSession.dropSetID(InodeID(rawValue: inode), request.caller, operations) }
-                let opened = try await operations.open(InodeID(rawValue: inode), flags: flags)
+                let inode = InodeID(rawValue: inode)
+                if flags & O_TRUNC != 0 { try await operations.dropPrivileges(inode, request.changer()) }
+                let opened = try await operations.open(inode, flags: flags)
                 if !request.reply(opened) {
-                    await operations.release(InodeID(rawValue: inode), handle: opened.handle)
+                    await operations.release(inode, handle: opened.handle)
                 }
             }
         }
@@ -65,17 +66,6 @@ extension FuseSession {
         }
     }
 
-    /// Takes the set-id bits of a file away that a user other than root truncates by opening it. For writes and truncate(2) the kernel asks for that by
-    /// setattr; with atomic_o_trunc it leaves it to the filesystem here (fuse_do_setattr, fs/fuse/dir.c, returns before it sends the mode).
-    private static func dropSetID(_ inode: InodeID, _ caller: Caller, _ operations: any FileOperations) async throws(Errno) {
-        guard caller.uid != 0 else { return }
-        let mode = try await operations.attributes(inode).attributes.mode
-        // Set-gid without execution by the group has another meaning; inode(7).
-        let kept = mode & ~(mode & 0o010 != 0 ? 0o6000 : 0o4000)
-        guard kept != mode else { return }
-        _ = try await operations.setAttributes(inode, AttributeChange(mode: kept), size: nil, handle: nil)
-    }
-
     private static func addContent(to table: inout fuse_lowlevel_ops) {
         table.read = { request, inode, size, offset, file in
             guard let handle = file?.pointee.fh, let offset = UInt64(exactly: offset) else { return FuseRequest.refuse(request, EINVAL) }
@@ -94,7 +84,7 @@ extension FuseSession {
                 let inode = InodeID(rawValue: inode)
                 operations.setFlags(inode, handle: handle, flags: flags)
                 let count = try await operations.write(inode, handle: handle, offset: offset, content)
-                try await operations.dropPrivileges(inode, handle: handle, isPrivileged: request.caller.uid == 0)
+                try await operations.dropPrivileges(inode, request.changer())
                 request.reply(written: count)
             }
         }
@@ -103,7 +93,9 @@ extension FuseSession {
                 return FuseRequest.refuse(request, EINVAL)
             }
             FuseRequest.serve(request, .change) { request, operations throws(Errno) in
-                try await operations.allocate(InodeID(rawValue: inode), handle: handle, mode: mode, offset: offset, length: length)
+                let inode = InodeID(rawValue: inode)
+                try await operations.allocate(inode, handle: handle, mode: mode, offset: offset, length: length)
+                try await operations.dropPrivileges(inode, request.changer())
                 request.done()
             }
         }
@@ -120,10 +112,12 @@ extension FuseSession {
                 let offset = UInt64(exactly: offset), let targetOffset = UInt64(exactly: targetOffset)
             else { return FuseRequest.refuse(request, EINVAL) }
             FuseRequest.serve(request, .change) { request, operations throws(Errno) in
-                request.reply(
-                    written: try await operations.copyRange(
-                        from: InodeID(rawValue: source), handle: handle, offset: offset, to: InodeID(rawValue: target),
-                        targetHandle: targetHandle, targetOffset: targetOffset, count: min(length, FuseSession.copyBytesMax)))
+                let target = InodeID(rawValue: target)
+                let count = try await operations.copyRange(
+                    from: InodeID(rawValue: source), handle: handle, offset: offset, to: target, targetHandle: targetHandle,
+                    targetOffset: targetOffset, count: min(length, FuseSession.copyBytesMax))
+                try await operations.dropPrivileges(target, request.changer())
+                request.reply(written: count)
             }
         }
     }

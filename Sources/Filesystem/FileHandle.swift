@@ -11,8 +11,6 @@ final class FileHandle {
     var flags: Int32
     /// `CachedInode.errorCount` that this handle has reported or that was there before it.
     var seenErrors: UInt64
-    /// The kernel passes writes on as they come, without what it does before those through its pages.
-    var isDirect = false
     /// Where a sequential reader would read next.
     var nextRead: UInt64 = 0
     /// Bytes to read ahead; 0: not a sequential reader.

@@ -34,9 +34,9 @@ package protocol FileOperations: AnyObject, Sendable {
     func read(_ inode: InodeID, handle: UInt64, offset: UInt64, count: Int) async throws(Errno) -> [Slice]
     /// Returns the number of bytes taken, always all of them.
     func write(_ inode: InodeID, handle: UInt64, offset: UInt64, _ content: Slice) async throws(Errno) -> Int
-    /// What the kernel does before a write through its pages and leaves to us after others (`OpenReply.direct`; FUSE_WRITE_KILL_SUIDGID, linux/fuse.h): a
-    /// caller without CAP_FSETID takes set-id bits away, and everybody the file's capabilities.
-    func dropPrivileges(_ inode: InodeID, handle: UInt64, isPrivileged: Bool) async throws(Errno)
+    /// Takes set-id bits and capabilities of a file away, as a change of its content or owner does. The kernel leaves that to the filesystem
+    /// (FUSE_HANDLE_KILLPRIV_V2, linux/fuse.h), which alone knows what bits another machine has just set.
+    func dropPrivileges(_ inode: InodeID, _ changer: Changer) async throws(Errno)
     /// close(2) of one descriptor: reports errors of earlier background writes.
     func flush(_ inode: InodeID, handle: UInt64) async throws(Errno)
     func release(_ inode: InodeID, handle: UInt64) async
@@ -104,6 +104,27 @@ package struct Caller: Equatable, Sendable {
         self.uid = uid
         self.gid = gid
         self.umask = umask
+    }
+}
+
+/// Who changes content or owner of a file, and so takes privileges away from it (setattr_should_drop_suidgid, fs/attr.c).
+package struct Changer {
+    /// Set-id bits stay: content is changed with CAP_FSETID.
+    package var keepsSetID: Bool
+    /// Whether the caller belongs to a group, or may act as if (CAP_FSETID). Asked for files with a set-group-id bit only.
+    package var belongs: (_ gid: UInt32) -> Bool
+
+    package init(keepsSetID: Bool, belongs: @escaping (_ gid: UInt32) -> Bool) {
+        self.keepsSetID = keepsSetID
+        self.belongs = belongs
+    }
+
+    /// A mode after the change. Set-group-id without execution by the group is no privilege (it marked mandatory locking) and stays if the caller could
+    /// set it.
+    package func mode(_ mode: UInt16, gid: UInt32) -> UInt16 {
+        guard !keepsSetID, mode & 0o6000 != 0 else { return mode }
+        let keepsGroup = mode & 0o2010 == 0o2000 && belongs(gid)
+        return mode & ~(keepsGroup ? 0o4000 : 0o6000)
     }
 }
 

@@ -54,20 +54,19 @@ extension DistributedFilesystem {
         } else {
             inode.pagesVersion = nil
         }
-        handles[handle]?.isDirect = isDirect
         return OpenReply(handle: handle, keepCache: keepCache, direct: isDirect)
     }
 
-    package func dropPrivileges(_ id: InodeID, handle: UInt64, isPrivileged: Bool) async throws(Errno) {
-        guard let file = handles[handle], file.inode.id == id, file.isDirect else { return }
-        let attributes = try await currentAttributes(file.inode)
-        var mode = attributes.mode
-        if !isPrivileged {
-            mode &= ~0o4000
-            // Without the group's right to execute it is the mark of mandatory locking, not a privilege.
-            if mode & 0o010 != 0 { mode &= ~0o2000 }
+    package func dropPrivileges(_ id: InodeID, _ changer: Changer) async throws(Errno) {
+        let inode = table.obtain(id)
+        let attributes = try await currentAttributes(inode)
+        guard attributes.kind != .directory else { return }
+        let mode = changer.mode(attributes.mode, gid: attributes.gid)
+        if mode != attributes.mode {
+            _ = try await setAttributes(id, AttributeChange(mode: mode), size: nil, handle: nil)
+            // It has been told of the bits and does not expect them to go by a write.
+            invalidateKernelSoon(inode)
         }
-        if mode != attributes.mode { _ = try await setAttributes(id, AttributeChange(mode: mode), size: nil, handle: handle) }
         let capability = Array("security.capability".utf8)
         guard attributes.xattrs > 0, (try? await xattr(id, name: capability)) != nil else { return }
         try await removeXattr(id, name: capability)

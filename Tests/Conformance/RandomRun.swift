@@ -137,7 +137,7 @@ package final class RandomRun {
         if history.count > 400 { history.removeFirst(200) }
     }
 
-    private func report(_ difference: String) -> String { history.suffix(60).joined(separator: "\n") + "\n" + difference }
+    private func report(_ difference: String) -> String { history.suffix(200).joined(separator: "\n") + "\n" + difference }
 
     private func compareTrees() -> String? {
         guard let first = sides.first else { return nil }
@@ -168,7 +168,6 @@ enum Agreement {
             // Writing to a pipe changes the times of its file on local filesystems; FUSE inodes are without (S_NOCMTIME).
             if status.modified > present || status.kind == Flags.fifo { status.modified = present }
             if status.kind == Flags.directoryType { status.size = 0 }
-            status.mode = mode(status.mode)
             return .status(status)
         case .entries(let entries):
             return .entries(entries.map { Entry(name: $0.name, inode: 0, kind: $0.kind, next: 0) }.sorted { $0.name.lexicographicallyPrecedes($1.name) })
@@ -179,9 +178,6 @@ enum Agreement {
             return answer
         }
     }
-
-    /// FUSE (fuse_setattr, fs/fuse/dir.c) keeps set-gid without execution by the group, which others take away if the writer is not in the group.
-    static func mode(_ mode: UInt32) -> UInt32 { mode & Flags.typeMask == Flags.file && mode & 0o010 == 0 ? mode & ~0o2000 : mode }
 
     /// What POSIX lets a filesystem choose.
     static func agree(_ left: Returned, _ right: Returned) -> Bool {

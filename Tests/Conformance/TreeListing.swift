@@ -29,7 +29,7 @@ struct TreeListing {
 
     private mutating func add(_ path: Path) throws {
         let status = try process.lstat(path)
-        var line = "\(path) 0\(String(Agreement.mode(status.mode), radix: 8)) \(status.uid):\(status.gid) links \(status.links)"
+        var line = "\(path) 0\(String(status.mode, radix: 8)) \(status.uid):\(status.gid) links \(status.links)"
         if status.modified <= Agreement.present, status.kind != Flags.fifo { line += " modified \(status.modified)" }
         switch status.kind {
         case Flags.file:

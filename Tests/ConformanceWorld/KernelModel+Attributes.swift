@@ -47,8 +47,8 @@ extension KernelModel {
         let isOwner = user.uid == found.uid
         if let uid, !user.isRoot, !isOwner || uid != found.uid { throw fail(EPERM) }
         if let gid, !user.isRoot, !isOwner || (gid != found.gid && !user.belongs(to: gid)) { throw fail(EPERM) }
-        var change = AttributeChange(uid: uid, gid: gid)
-        if found.kind != .directory, Self.withoutSetID(found.mode) != found.mode { change.mode = Self.withoutSetID(found.mode) }
+        try await dropPrivileges(found.inode, user, changesOwner: true)
+        let change = AttributeChange(uid: uid, gid: gid)
         guard change != AttributeChange() else { return }
         _ = try await files.setAttributes(found.inode, change, size: nil, handle: nil)
     }

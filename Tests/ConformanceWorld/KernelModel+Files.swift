@@ -195,9 +195,8 @@ extension KernelModel {
             guard found.kind == .file else { throw fail(EINVAL) }
             guard try await may(user, Self.write, found) else { throw fail(EACCES) }
         }
-        var change = AttributeChange()
-        if !user.isRoot, Self.withoutSetID(found.mode) != found.mode { change.mode = Self.withoutSetID(found.mode) }
-        _ = try await files.setAttributes(found.inode, change, size: size, handle: handle)
+        try await dropPrivileges(found.inode, user)
+        _ = try await files.setAttributes(found.inode, AttributeChange(), size: size, handle: handle)
         return .number(0)
     }
 

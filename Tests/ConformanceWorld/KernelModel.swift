@@ -98,15 +98,11 @@ final class KernelModel {
         return mode & ~0o2000
     }
 
-    /// Takes set-id bits of a file away that somebody else than root changes (file_remove_privs, fuse_setattr).
-    func dropPrivileges(_ inode: InodeID, _ user: User) async throws {
-        guard !user.isRoot else { return }
-        let mode = try await attributes(inode).mode
-        let kept = Self.withoutSetID(mode)
-        if kept != mode { _ = try await files.setAttributes(inode, AttributeChange(mode: kept), size: nil, handle: nil) }
+    /// Has set-id bits and capabilities of a file taken away, as the kernel leaves it to the filesystem (FUSE_HANDLE_KILLPRIV_V2).
+    func dropPrivileges(_ inode: InodeID, _ user: User, changesOwner: Bool = false) async throws {
+        let changer = Changer(keepsSetID: user.isRoot && !changesOwner) { user.isRoot || user.belongs(to: $0) }
+        try await files.dropPrivileges(inode, changer)
     }
-
-    static func withoutSetID(_ mode: UInt16) -> UInt16 { mode & 0o2010 == 0o2010 ? mode & ~0o6000 : mode & ~0o4000 }
 
     // MARK: Descriptors
 

@@ -319,7 +319,7 @@ final class RamFiles: FileOperations {
     }
 
     func setFlags(_ inode: InodeID, handle: UInt64, flags: Int32) {}
-    func dropPrivileges(_ inode: InodeID, handle: UInt64, isPrivileged: Bool) async throws(Errno) {}
+    func dropPrivileges(_ inode: InodeID, _ changer: Changer) async throws(Errno) {}
 
     func create(
         _ parent: InodeID, _ name: [UInt8], mode: UInt16, flags: Int32, _ caller: Caller

@@ -204,8 +204,8 @@ final class FaultyFiles: FileOperations {
         try await call { () async throws(Errno) in try await self.files.open(inode, flags: flags) }
     }
 
-    func dropPrivileges(_ inode: InodeID, handle: UInt64, isPrivileged: Bool) async throws(Errno) {
-        try await call { () async throws(Errno) in try await self.files.dropPrivileges(inode, handle: handle, isPrivileged: isPrivileged) }
+    func dropPrivileges(_ inode: InodeID, _ changer: Changer) async throws(Errno) {
+        try await call { () async throws(Errno) in try await self.files.dropPrivileges(inode, changer) }
     }
 
     func setFlags(_ inode: InodeID, handle: UInt64, flags: Int32) { files.setFlags(inode, handle: handle, flags: flags) }
