@@ -284,7 +284,7 @@ extension LeaderMetadataClient {
         } else {
             leases.removeValue(forKey: request.inode)
         }
-        if answer.stillOpen { opens.insert(request.inode) }
+        if answer.stillOpen { opens.insert(request.inode) } else { opens.remove(request.inode) }
         return Transport.Message(body: [answer.stillOpen ? 1 : 0])
     }
 }

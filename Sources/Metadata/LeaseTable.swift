@@ -191,7 +191,7 @@ package struct LeaseTable {
         return true
     }
 
-    /// The holder has answered: its lease is gone or shared now, and `stillOpen` is remembered until it releases the inode.
+    /// The holder has answered: its lease is gone or shared now, and `stillOpen` is remembered until it says otherwise or releases the inode.
     package mutating func endRecall(_ inode: InodeID, from session: SessionID, stillOpen: Bool) {
         guard var slot = slots[inode], let index = slot.recalls.firstIndex(where: { $0.session == session }) else { return }
         let recall = slot.recalls.remove(at: index)
@@ -204,7 +204,7 @@ package struct LeaseTable {
             forget(inode, session)
         }
         store(slot, inode)
-        if stillOpen { setOpen(inode, session) }
+        if stillOpen { setOpen(inode, session) } else { clearOpen(inode, session) }
     }
 
     private mutating func removeLease(_ slot: inout Slot, _ session: SessionID) -> Bool {
@@ -276,10 +276,8 @@ package struct LeaseTable {
 
     // MARK: Open files
 
-    /// Whether a session other than `session` is known to have the inode open.
-    package func isOpen(_ inode: InodeID, elsewhereThan session: SessionID) -> Bool {
-        slots[inode]?.opens.contains { $0 != session } ?? false
-    }
+    /// Whether a session is known to have the inode open.
+    package func isOpen(_ inode: InodeID) -> Bool { slots[inode].map { !$0.opens.isEmpty } ?? false }
 
     /// Whether any session is known to have the inode open, or may have it open because it holds a lease on it.
     package func mayBeOpen(_ inode: InodeID) -> Bool {

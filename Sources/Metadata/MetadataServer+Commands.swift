@@ -117,7 +117,7 @@ extension MetadataServer {
             for inode in touched { blockedLanes[inode, default: []].insert(session.id) }
             return false
         }
-        keepWhatIsOpen(item, session)
+        keepWhatIsOpen(item)
         for name in item.names { session.names[name, default: 0] += 1 }
         table.markProposed(item.ticket, on: touched)
         propose(item)
@@ -172,17 +172,18 @@ extension MetadataServer {
         }
     }
 
-    /// An inode that another session has open outlives its last link.
-    private func keepWhatIsOpen(_ item: PendingCommand, _ session: MetadataSession) {
+    /// An inode that a session has open outlives its last link. The session that removes it may have it open too without having said so: when it sent the
+    /// command, the name led to another inode.
+    private func keepWhatIsOpen(_ item: PendingCommand) {
         switch item.proposal.command {
         case .unlink(let parent, let name, let keep):
-            let isOpen = item.touched.dropFirst().contains { table.isOpen($0, elsewhereThan: session.id) }
+            let isOpen = item.touched.dropFirst().contains { table.isOpen($0) }
             if isOpen, !keep { item.proposal.command = .unlink(parent: parent, name: name, keep: true) }
         case .removeDirectory(let parent, let name, let keep):
-            let isOpen = item.touched.dropFirst().contains { table.isOpen($0, elsewhereThan: session.id) }
+            let isOpen = item.touched.dropFirst().contains { table.isOpen($0) }
             if isOpen, !keep { item.proposal.command = .removeDirectory(parent: parent, name: name, keep: true) }
         case .rename(let from, let name, let to, let newName, let mode, let keep):
-            guard !keep, let replaced = item.touched.last, table.isOpen(replaced, elsewhereThan: session.id) else { return }
+            guard !keep, let replaced = item.touched.last, table.isOpen(replaced) else { return }
             item.proposal.command = .rename(from: from, name: name, to: to, newName: newName, mode: mode, keep: true)
         default: break
         }

@@ -28,6 +28,32 @@ import TestSupport
         }
     }
 
+    /// The name led to another file when the command was sent, which its sender did not have open.
+    @Test @LoopActor func whoeverRemovesAFileMayHaveItOpenItself() async throws {
+        let group = TestGroup(1) { $0.collectionInterval = Nanoseconds.second }
+        try await group.start()
+        let (a, b) = (group.client("a"), group.client("b"))
+        try await group.run {
+            let inode = try #require(try await a.create("file").attributes?.inode)
+            a.onRecall = { recall in RecallAnswer(stillOpen: recall.inode == inode) }
+            _ = try await b.perform(
+                .rename(from: .root, name: Name("file")!, to: .root, newName: Name("moved")!, mode: .replace, keep: false))
+            guard case .removed(_, let orphaned, _) = try await a.perform(.unlink(parent: .root, name: Name("moved")!, keep: false)) else {
+                Issue.record("not removed")
+                return
+            }
+            #expect(orphaned)
+            await group.world.clock.sleep(nanoseconds: 3 * Nanoseconds.second)
+            guard case .attributes = try await a.query(.attributes(inode)).answer else {
+                Issue.record("an open file is gone")
+                return
+            }
+            a.release([inode])
+            await group.world.clock.sleep(nanoseconds: 3 * Nanoseconds.second)
+            #expect(try await a.query(.attributes(inode)).answer == .failed(.stale))
+        }
+    }
+
     @Test @LoopActor func sharedLeasesGoBeforeAChange() async throws {
         let group = TestGroup(1) { $0.collectionInterval = Nanoseconds.second }
         try await group.start()
