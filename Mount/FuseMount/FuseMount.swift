@@ -41,6 +41,8 @@ package final class FuseMount {
     package var canInvalidateEntries: Bool { session?.canInvalidateEntries ?? false }
     /// Whether the kernel can be made to forget inodes that nobody uses. Right once `mount` has returned.
     package var canPrune: Bool { session?.canPrune ?? false }
+    /// Whether the kernel leaves it to `FileOperations.dropPrivileges` to take set-id bits and capabilities away. Right once `mount` has returned.
+    package var leavesPrivileges: Bool { session?.beginning.leavesPrivileges ?? false }
 
     // MARK: Mounting
 
@@ -125,7 +127,12 @@ package final class FuseMount {
         if session.canInvalidateEntries, let channel = session.notificationChannel(), channel.incrementEpoch() != 0 {
             session.giveUpEntries()
         }
-        log.info("mounted", ["path": path, "device": entry.device, "names cached": session.canInvalidateEntries ? "yes" : "no"])
+        log.info(
+            "mounted",
+            [
+                "path": path, "device": entry.device, "names cached": session.canInvalidateEntries ? "yes" : "no",
+                "privileges left to us": session.beginning.leavesPrivileges ? "yes" : "no",
+            ])
         return (entry.device, nil)
     }
 

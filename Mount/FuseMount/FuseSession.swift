@@ -26,6 +26,7 @@ final class FuseSession: @unchecked Sendable {
     let options: FuseOptions
     let log: Log
     let interrupts = InterruptWatch()
+    let beginning = FuseInit()
     private var pointer: OpaquePointer?
     private let draining = Atomic<Bool>(false)
     private let cachesEntries = Atomic<Bool>(false)
@@ -81,6 +82,8 @@ final class FuseSession: @unchecked Sendable {
                 "cannot mount at \(path): \(reason.isEmpty ? "the system refused" : reason)"
                     + (denied ? "; run as root, or without allow_other" : ""))
         }
+        // The kernel holds INIT back until the first read.
+        if !FuseInit.install(on: pointer) { log.warning("requests of the kernel cannot be looked at; small writes will be slower") }
     }
 
     /// A descriptor of our own for the session's device, for notifications. Not for child processes: the kernel ends a mount's

@@ -168,6 +168,36 @@ import Testing
     }
 
     /// close(2) of a descriptor that cannot write is told, too: it frees the byte ranges that the process has locked.
+    /// Writing, changing the size and changing the owner take set-id bits away, and no write asks for capabilities first.
+    @Test func privilegesAreTakenAwayHere() async throws {
+        try await Mounted.with { mounted, child in
+            // Linux 5.12; Debian 12 has 6.1.
+            #expect(mounted.mount.leavesPrivileges)
+            _ = await child.ask("os.chmod(M, 0o777)")
+            _ = await child.ask("g = os.open(M+'/f', os.O_RDWR | os.O_CREAT)")
+            // As another user, of group 5.
+            _ = await child.ask("os.setgroups([5]), os.setegid(5), os.seteuid(1000)")
+            for (mode, group, change, left) in [
+                ("0o6777", 0, "os.pwrite(g, b'x', 0)", "0o777"), ("0o6777", 0, "os.ftruncate(g, 3)", "0o777"),
+                ("0o6777", 0, "os.truncate(M+'/f', 2)", "0o777"), ("0o6777", 0, "os.posix_fallocate(g, 0, 10)", "0o777"),
+                ("0o6777", 0, "os.close(os.open(M+'/f', os.O_WRONLY | os.O_TRUNC))", "0o777"),
+                // Without execution by the group it is no privilege; who is not of the group takes it away all the same.
+                ("0o6767", 0, "os.pwrite(g, b'x', 0)", "0o767"), ("0o6767", 5, "os.pwrite(g, b'x', 0)", "0o2767"),
+                ("0o6777", 0, "os.seteuid(0), os.pwrite(g, b'x', 0)", "0o6777"), ("0o6777", 0, "os.seteuid(0), os.chown(M+'/f', 1, -1)", "0o777"),
+            ] {
+                _ = await child.ask("os.seteuid(0), os.chown(M+'/f', 0, \(group)), os.chmod(M+'/f', \(mode)), os.seteuid(1000)")
+                _ = await child.ask(change)
+                #expect(await child.ask("oct(os.stat(M+'/f').st_mode & 0o7777)") == left, "\(mode), \(change)")
+            }
+            _ = await child.ask("os.seteuid(0)")
+            _ = await child.ask("os.pwrite(g, b'x', 0)")
+            let questions = mounted.files.calls["xattr"]
+            for _ in 0..<10 { _ = await child.ask("os.pwrite(g, b'x', 0)") }
+            #expect(mounted.files.calls["xattr"] == questions)
+            _ = await child.ask("os.close(g)")
+        }
+    }
+
     @Test func everyCloseIsTold() async throws {
         try await Mounted.with { mounted, child in
             _ = await child.ask("open(M+'/f', 'w').close()")

@@ -319,7 +319,10 @@ final class RamFiles: FileOperations {
     }
 
     func setFlags(_ inode: InodeID, handle: UInt64, flags: Int32) {}
-    func dropPrivileges(_ inode: InodeID, _ changer: Changer) async throws(Errno) {}
+    func dropPrivileges(_ inode: InodeID, _ changer: Changer) async throws(Errno) {
+        let node = try node(inode)
+        node.attributes.mode = changer.mode(node.attributes.mode, gid: node.attributes.gid)
+    }
 
     func create(
         _ parent: InodeID, _ name: [UInt8], mode: UInt16, flags: Int32, _ caller: Caller
