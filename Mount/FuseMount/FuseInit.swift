@@ -3,29 +3,35 @@ import Glibc
 import Synchronization
 
 /// Asks the kernel at INIT for what libfuse 3.14 knows no name of: the request and its answer pass through here
-/// (`fuse_session_custom_io`), and one bit is added to the answer if the kernel offered it.
-///
-/// The bit is FUSE_HANDLE_KILLPRIV_V2 (linux/fuse.h): set-id bits and capabilities are taken away by the filesystem, which does it with every change of
-/// content or owner (`FileOperations.dropPrivileges`). Without it the kernel asks for a file's capabilities before each write(2), and goes by a mode
-/// that another machine may have changed.
+/// (`fuse_session_custom_io`), and bits are added to the answer that the kernel offered.
 ///
 /// Layouts are those of linux/fuse.h, all in the machine's byte order: `fuse_in_header` (40 bytes: length, opcode, unique, …) before
-/// `fuse_init_in` (major, minor, max_readahead, flags, …); `fuse_out_header` (16 bytes: length, error, unique) and `fuse_init_out`
-/// (major, minor, max_readahead, flags, …) as two parts.
+/// `fuse_init_in` (major, minor, max_readahead, flags, flags2, …); `fuse_out_header` (16 bytes: length, error, unique) and `fuse_init_out`
+/// (major, minor, max_readahead, flags, four words, flags2, …) as two parts.
 final class FuseInit: Sendable {
     private static let initOpcode: UInt32 = 26
     private static let requestHeaderBytes = 40
     private static let answerHeaderBytes = 16
-    /// Of the flags in `fuse_init_in` and `fuse_init_out`.
     private static let flagsOffset = 12
-    private static let killPrivilegesV2: UInt32 = 1 << 28
+    private static let requestHighFlagsOffset = 16
+    private static let answerHighFlagsOffset = 32
 
-    /// The number of an INIT that was offered the bit and is not answered; 0: none.
+    /// FUSE_HANDLE_KILLPRIV_V2, Linux 5.12: set-id bits and capabilities are taken away by the filesystem, which does it with every change of content or
+    /// owner (`FileOperations.dropPrivileges`). Without it the kernel asks for a file's capabilities before each write(2), and goes by a mode that another
+    /// machine may have changed.
+    private static let killPrivileges: UInt64 = 1 << 28
+    /// FUSE_INIT_EXT: the upper flags count.
+    private static let extended: UInt64 = 1 << 30
+    /// FUSE_DIRECT_IO_ALLOW_MMAP, Linux 6.6: what bypasses the kernel's pages (O_DIRECT, O_APPEND) can be mapped shared all the same.
+    private static let mapsDirect: UInt64 = 1 << 36
+
+    /// The number of an INIT that is not answered; 0: none.
+    private let number = Atomic<UInt64>(0)
     private let offered = Atomic<UInt64>(0)
-    private let accepted = Atomic<Bool>(false)
+    private let accepted = Atomic<UInt64>(0)
 
     /// Whether the kernel leaves set-id bits and capabilities to us.
-    var leavesPrivileges: Bool { accepted.load(ordering: .relaxed) }
+    var leavesPrivileges: Bool { accepted.load(ordering: .relaxed) & Self.killPrivileges != 0 }
 
     /// Has a mounted session's requests pass through here. Its userdata must be a `FuseSession`.
     static func install(on session: OpaquePointer?) -> Bool {
@@ -49,23 +55,28 @@ final class FuseInit: Sendable {
     /// At a request of the kernel, before libfuse sees it.
     private func look(_ request: UnsafeRawBufferPointer) {
         guard request.loadUnaligned(fromByteOffset: 4, as: UInt32.self) == Self.initOpcode,
-            request.count >= Self.requestHeaderBytes + Self.flagsOffset + 4
+            request.count >= Self.requestHeaderBytes + Self.requestHighFlagsOffset + 4
         else { return }
-        let flags = request.loadUnaligned(fromByteOffset: Self.requestHeaderBytes + Self.flagsOffset, as: UInt32.self)
-        guard flags & Self.killPrivilegesV2 != 0 else { return }
-        offered.store(request.loadUnaligned(fromByteOffset: 8, as: UInt64.self), ordering: .relaxed)
+        func word(_ offset: Int) -> UInt64 { UInt64(request.loadUnaligned(fromByteOffset: Self.requestHeaderBytes + offset, as: UInt32.self)) }
+        let flags = word(Self.flagsOffset)
+        offered.store(flags & Self.extended != 0 ? flags | word(Self.requestHighFlagsOffset) << 32 : flags, ordering: .relaxed)
+        number.store(request.loadUnaligned(fromByteOffset: 8, as: UInt64.self), ordering: .relaxed)
     }
 
     /// At an answer, before the kernel sees it. Libfuse writes the answer to INIT on the thread that read the request, before it reads another.
     private func amend(_ parts: UnsafeBufferPointer<iovec>) {
-        let number = offered.load(ordering: .relaxed)
+        let number = number.load(ordering: .relaxed)
         guard number != 0, parts.count == 2, parts[0].iov_len == Self.answerHeaderBytes, let header = parts[0].iov_base,
             header.loadUnaligned(fromByteOffset: 8, as: UInt64.self) == number
         else { return }
-        offered.store(0, ordering: .relaxed)
-        guard let body = parts[1].iov_base, parts[1].iov_len >= Self.flagsOffset + 4 else { return }
-        let flags = body.loadUnaligned(fromByteOffset: Self.flagsOffset, as: UInt32.self)
-        body.storeBytes(of: flags | Self.killPrivilegesV2, toByteOffset: Self.flagsOffset, as: UInt32.self)
-        accepted.store(true, ordering: .relaxed)
+        self.number.store(0, ordering: .relaxed)
+        guard let body = parts[1].iov_base, parts[1].iov_len >= Self.answerHighFlagsOffset + 4 else { return }
+        var wanted = offered.load(ordering: .relaxed) & (Self.killPrivileges | Self.mapsDirect)
+        accepted.store(wanted, ordering: .relaxed)
+        if wanted >> 32 != 0 { wanted |= Self.extended }
+        for (offset, bits) in [(Self.flagsOffset, UInt32(truncatingIfNeeded: wanted)), (Self.answerHighFlagsOffset, UInt32(wanted >> 32))] {
+            let flags = body.loadUnaligned(fromByteOffset: offset, as: UInt32.self)
+            body.storeBytes(of: flags | bits, toByteOffset: offset, as: UInt32.self)
+        }
     }
 }

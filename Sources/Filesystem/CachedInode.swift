@@ -30,7 +30,8 @@ final class CachedInode {
     var dirty: DirtyFile?
 
     /// As it was when its last name went, if the kernel still refers to it: fifos, sockets, devices and what O_PATH opened are open without a word to us, and
-    /// the leader knows the inode no more. Changes are made here and go with the object.
+    /// the leader knows the inode no more. Changes are made here and go with the object; of its extended attributes those are left that were
+    /// cached.
     var removed: Attributes?
 
     /// Count of background failures; a handle reports those it has not seen.

@@ -167,6 +167,7 @@ extension DistributedFilesystem {
     private func remove(_ parent: InodeID, _ name: [UInt8], _ command: (Name, Bool) -> Command) async throws(Errno) {
         let name = try checked(name)
         let directory = table.obtain(parent)
+        await keepXattrs(directory, name)
         let command = command(name, mayBeOpen(directory, name))
         let outcome = try await change([(directory, [name])]) { () async throws(Errno) in
             try await self.perform(command)
@@ -175,6 +176,14 @@ extension DistributedFilesystem {
         }
         guard case .removed(let attributes, let orphaned, _) = outcome else { return }
         gone(attributes, orphaned: orphaned)
+    }
+
+    /// Fifos, sockets and devices are open without a word to us: what they have of extended attributes is cached before their name goes.
+    private func keepXattrs(_ directory: CachedInode, _ name: Name) async {
+        guard case .present(let id, let kind) = directory.directory?.entry(name), kind != .file, kind != .directory, kind != .symlink,
+            let inode = table.existing(id), inode.lookups > 0, let attributes = cachedAttributes(inode), attributes.xattrs > 0
+        else { return }
+        for known in (try? await xattrNames(id)) ?? [] { _ = try? await xattr(id, name: known) }
     }
 
     /// Whether the inode that a name leads to may be open here. If that is not certain: yes; the leader is told afterwards if it is not.
@@ -206,8 +215,10 @@ extension DistributedFilesystem {
             }
             return
         }
+        let xattrs = inode.xattrs.filter { $1 != nil }
         dropChanges(inode)
         dropCaches(of: inode)
+        if inode.removed != nil { inode.xattrs = xattrs }
         if !inode.isReferenced { table.remove(inode, stamp: nextStamp()) }
         metadata.release([inode.id])
     }

@@ -1,3 +1,4 @@
+import Bytes
 import Metadata
 package import Model
 package import Namespace
@@ -8,7 +9,10 @@ extension DistributedFilesystem {
     package func xattr(_ id: InodeID, name: [UInt8]) async throws(Errno) -> [UInt8] {
         guard name.count <= Limits.xattrNameBytes else { throw .range }
         let inode = table.obtain(id)
-        if inode.removed != nil { throw .noData }
+        if inode.removed != nil {
+            guard let value = inode.xattrs[name] ?? nil else { throw .noData }
+            return value
+        }
         defer { if AccessControlList.isName(name) { kernelGetsList(of: inode) } }
         if let attributes = cachedAttributes(inode) {
             // The kernel asks for lists and capabilities of every file, and few have any.
@@ -52,7 +56,7 @@ extension DistributedFilesystem {
 
     package func xattrNames(_ id: InodeID) async throws(Errno) -> [[UInt8]] {
         let inode = table.obtain(id)
-        if inode.removed != nil { return [] }
+        if inode.removed != nil { return Array(inode.xattrs.keys) }
         if let attributes = cachedAttributes(inode) {
             if attributes.xattrs == 0 { return [] }
             if let names = inode.xattrNames { return names }
@@ -67,9 +71,11 @@ extension DistributedFilesystem {
     package func setXattr(_ id: InodeID, name: [UInt8], value: [UInt8], mode: XattrMode, groups: [UInt32]?) async throws(Errno) {
         guard !name.isEmpty, name.count <= Limits.xattrNameBytes else { throw .range }
         guard value.count <= Limits.xattrValueBytes else { throw .tooBig }
+        let inode = table.obtain(id)
+        if let removed = inode.removed { return try setXattr(inode, removed, name, value, mode) }
         var dropsSetGID = false
         if let groups, name == AccessControlList.accessName {
-            let attributes = try await currentAttributes(table.obtain(id))
+            let attributes = try await currentAttributes(inode)
             dropsSetGID = attributes.mode & 0o2000 != 0 && !groups.contains(attributes.gid)
         }
         try await changeXattr(id, .setXattr(inode: id, name: name, value: value, mode: mode, dropsSetGID: dropsSetGID))
@@ -78,11 +84,30 @@ extension DistributedFilesystem {
     package func removeXattr(_ id: InodeID, name: [UInt8]) async throws(Errno) {
         guard !name.isEmpty, name.count <= Limits.xattrNameBytes else { throw .range }
         do throws(Errno) {
-            try await changeXattr(id, .removeXattr(inode: id, name: name))
+            if let inode = table.existing(id), inode.removed != nil {
+                guard inode.xattrs.removeValue(forKey: name) != nil else { throw .noData }
+            } else {
+                try await changeXattr(id, .removeXattr(inode: id, name: name))
+            }
         } catch {
             // A list that is not there is as good as removed, on every Linux filesystem.
             guard error == .noData, AccessControlList.isName(name) else { throw error }
         }
+    }
+
+    /// What the leader knows no more has its attributes here, as its others: see `CachedInode.removed`.
+    private func setXattr(
+        _ inode: CachedInode, _ removed: Attributes, _ name: [UInt8], _ value: [UInt8], _ mode: XattrMode
+    ) throws(Errno) {
+        let isPresent = inode.xattrs[name] != nil
+        if mode == .create, isPresent { throw .exists }
+        if mode == .replace, !isPresent { throw .noData }
+        if AccessControlList.isName(name) {
+            guard let list = try? AccessControlList(decoding: value), name == AccessControlList.accessName else { throw .invalid }
+            inode.removed?.mode = removed.mode & ~0o777 | list.permissions
+            if list.isMinimal { return inode.xattrs[name] = nil }
+        }
+        remember(inode, name, value)
     }
 
     private func changeXattr(_ id: InodeID, _ command: Command) async throws(Errno) {

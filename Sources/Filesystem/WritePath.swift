@@ -14,6 +14,8 @@ extension DistributedFilesystem {
         let inode = file.inode
         guard file.flags & O_ACCMODE != O_RDONLY else { throw .badDescriptor }
         guard !content.isEmpty else { return 0 }
+        // As the descriptor was when this write came: a page of a mapping that is written meanwhile comes through the same handle without the flag.
+        let appends = file.appends
         guard offset <= Limits.fileBytes, offset + UInt64(content.count) <= Limits.fileBytes else { throw .fileTooLarge }
         try await room(for: content.count)
         // Whatever becomes of this write, the next writer in line has its turn.
@@ -22,9 +24,9 @@ extension DistributedFilesystem {
             let attributes = try await exclusive(inode)
             try file.checkLocks()
             #if CANARIES
-                if Canary.appendsAtStaleEnd.isActive, file.appends { await clock.sleep(nanoseconds: 200 * Nanoseconds.millisecond) }
+                if Canary.appendsAtStaleEnd.isActive, appends { await clock.sleep(nanoseconds: 200 * Nanoseconds.millisecond) }
             #endif
-            let position = file.appends ? attributes.size : offset
+            let position = appends ? attributes.size : offset
             guard position + UInt64(content.count) <= Limits.fileBytes else { throw .fileTooLarge }
             if needsCommit(inode) {
                 try await commit(inode)

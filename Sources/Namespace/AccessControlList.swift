@@ -66,10 +66,10 @@ package struct AccessControlList: Equatable, Sendable, ByteCodable {
     }
 
     /// Whether a mode says the same.
-    var isMinimal: Bool { entries.count == 3 }
+    package var isMinimal: Bool { entries.count == 3 }
 
     /// The permission bits that stat(2) shows for it: the mask stands in the place of the owning group, if there is one. 0 ... 0o777.
-    var permissions: UInt16 {
+    package var permissions: UInt16 {
         get { bits(of: .owner) << 6 | bits(of: classTag) << 3 | bits(of: .other) }
         set {
             set(.owner, newValue >> 6 & 7)

@@ -160,7 +160,16 @@ long CSystem_removexattr(const char *path, int descriptor, int follow, const cha
     CALL(lremovexattr(path, name));
 }
 
+/* Cuts a length to what there is of a file from an offset on: past its end a mapping has no memory (SIGBUS). */
+static size_t mappable(int descriptor, int64_t offset, size_t length) {
+    struct stat status;
+    if (fstat(descriptor, &status) != 0 || !S_ISREG(status.st_mode)) return length;
+    if (offset >= status.st_size) return 0;
+    return length < (size_t)(status.st_size - offset) ? length : (size_t)(status.st_size - offset);
+}
+
 long CSystem_map_read(int descriptor, int64_t offset, void *bytes, size_t length, int is_private) {
+    length = mappable(descriptor, offset, length);
     void *place = mmap(NULL, length, PROT_READ, is_private ? MAP_PRIVATE : MAP_SHARED, descriptor, offset);
     if (place == MAP_FAILED) return -errno;
     memcpy(bytes, place, length);
@@ -169,6 +178,7 @@ long CSystem_map_read(int descriptor, int64_t offset, void *bytes, size_t length
 }
 
 long CSystem_map_write(int descriptor, int64_t offset, const void *bytes, size_t length, int is_private) {
+    length = mappable(descriptor, offset, length);
     void *place = mmap(NULL, length, PROT_READ | PROT_WRITE, is_private ? MAP_PRIVATE : MAP_SHARED, descriptor, offset);
     if (place == MAP_FAILED) return -errno;
     memcpy(place, bytes, length);

@@ -65,7 +65,7 @@ package enum Call: Sendable {
     case listXattr(Target, room: Int)
     case removeXattr(Target, name: [UInt8])
 
-    /// mmap(2), a copy, munmap(2); the offset is a multiple of a page.
+    /// mmap(2), a copy, munmap(2); the offset is a multiple of a page. What is past the end of the file is left out.
     case mapRead(Int, Int, at: Int64, isPrivate: Bool)
     case mapWrite(Int, [UInt8], at: Int64, isPrivate: Bool)
     case listen(Path)

@@ -139,7 +139,7 @@ struct RandomCalls {
     }
 
     private mutating func call(_ side: Int) -> Call {
-        switch random.below(100) {
+        switch random.below(104) {
         case 0..<14: return .open(path(), flags: openFlags(), mode: mode())
         case 14..<19: return .close(descriptor(side))
         case 19..<24: return .write(descriptor(side), content())
@@ -181,6 +181,8 @@ struct RandomCalls {
         case 95..<96: return .listXattr(target(side), room: 1000)
         case 96..<97: return .removeXattr(target(side), name: xattrName())
         case 97..<98: return .duplicate(descriptor(side))
+        case 98..<100: return .mapRead(descriptor(side), count(), at: offset() / 4096 * 4096, isPrivate: random.one(in: 3))
+        case 100..<102: return .mapWrite(descriptor(side), content(), at: offset() / 4096 * 4096, isPrivate: random.one(in: 4))
         default:
             return .copyRange(
                 descriptor(side), random.one(in: 3) ? nil : offset(), descriptor(side), random.one(in: 3) ? nil : offset(), count(), flags: 0)

@@ -177,6 +177,28 @@ import Testing
         await reader.files.releaseDirectory(directory, handle: handle)
     }
 
+    /// A fifo is open without our being told: it has attributes, extended ones too, after its last name went.
+    @Test func removedFifosKeepTheirAttributes() async throws {
+        let world = try World()
+        let mount = world.mounts[0]
+        let (name, first, second) = (Array("p".utf8), Array("trusted.a".utf8), Array("trusted.b".utf8))
+        let fifo = try await mount.files.makeNode(.root, name, kind: .fifo, mode: 0o600, device: 0, mount.caller).attributes.inode
+        try await mount.files.setXattr(fifo, name: first, value: [1], mode: .any, groups: nil)
+        _ = try await mount.files.lookup(.root, name)
+        try await mount.files.unlink(.root, name)
+        #expect(try await mount.files.xattrNames(fifo) == [first])
+        #expect(try await mount.files.xattr(fifo, name: first) == [1])
+        await #expect(throws: Errno.noData) { try await mount.files.xattr(fifo, name: second) }
+        await #expect(throws: Errno.exists) { try await mount.files.setXattr(fifo, name: first, value: [2], mode: .create, groups: nil) }
+        await #expect(throws: Errno.noData) { try await mount.files.setXattr(fifo, name: second, value: [2], mode: .replace, groups: nil) }
+        try await mount.files.setXattr(fifo, name: second, value: [2], mode: .create, groups: nil)
+        #expect(try await mount.files.xattr(fifo, name: second) == [2])
+        try await mount.files.removeXattr(fifo, name: first)
+        await #expect(throws: Errno.noData) { try await mount.files.removeXattr(fifo, name: first) }
+        #expect(try await mount.files.xattrNames(fifo) == [second])
+        #expect(try await mount.files.setAttributes(fifo, AttributeChange(mode: 0o640), size: nil, handle: nil).attributes.mode == 0o640)
+    }
+
     @Test func removedButOpenDirectoriesCanBeClosed() async throws {
         let world = try World()
         let directory = try await world.mount.makeDirectory("d")

@@ -45,6 +45,16 @@ func realCases() -> CaseTable {
         try c.alice.call(.mapWrite(file, Array("private".utf8), at: 0, isPrivate: true))
         try c.equal(try c.alice.content("a"), pattern(10_000))
     }
+    table.add("mmap-of-a-file-opened-for-appending", except: kernel) { c in
+        try c.alice.put("a", pattern(10_000))
+        let file = try c.alice.open("a", O_RDWR | O_APPEND)
+        try c.alice.call(.mapWrite(file, Array("mapped".utf8), at: Int64(page), isPrivate: false))
+        try c.alice.write(file, "end")
+        var expected = pattern(10_000)
+        expected.replaceSubrange(page..<(page + 6), with: Array("mapped".utf8))
+        try c.equal(try c.alice.call(.mapRead(file, 20_000, at: 0, isPrivate: false)), .bytes(expected + Array("end".utf8)))
+        try c.equal(try c.alice.content("a"), expected + Array("end".utf8))
+    }
     table.add("mmap-permissions", except: kernel) { c in
         try c.alice.put("a", pattern(10_000))
         let reader = try c.alice.open("a", O_RDONLY)
