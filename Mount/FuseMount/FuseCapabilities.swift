@@ -36,8 +36,8 @@ struct FuseCapability: Sendable {
         // The umask arrives by itself: a default access control list takes its place.
         .init(name: "dont_mask", bit: bits(FUSE_CAP_DONT_MASK), wanted: true),
         .init(name: "ioctl_dir", bit: bits(FUSE_CAP_IOCTL_DIR), wanted: false),
-        // A target never changes while its inode lives, but a page holds it longer than a lease would.
-        .init(name: "cache_symlinks", bit: bits(FUSE_CAP_CACHE_SYMLINKS), wanted: false),
+        // A target never changes while its inode lives, and an inode number never means another one.
+        .init(name: "cache_symlinks", bit: bits(FUSE_CAP_CACHE_SYMLINKS), wanted: true),
     ]
 
     private static func bits(_ value: Int32) -> UInt32 { UInt32(bitPattern: value) }

@@ -96,30 +96,58 @@ extension DistributedFilesystem {
     ) async throws(Errno) -> DirectoryHandle.Page {
         let inode = directory.inode
         if border.after == nil, let page = cachedListing(inode, first: border.first, plus: plus) { return page }
-        let mark = mark
         if border.after == nil { directory.startedAt = mark }
-        let reply = try await ask(.list(directory: inode.id, after: border.after, limit: Self.pageEntries, withAttributes: true))
+        let (page, mayFeed) = try await list(inode, first: border.first, after: border.after, limit: Self.pageEntries)
+        directory.feedsCache = mayFeed && (border.after == nil || directory.feedsCache && inode.changedAt <= directory.startedAt)
+        if mayFeed, !feed(inode, page.entries, completes: page.isLast && directory.feedsCache) { directory.feedsCache = false }
+        return page
+    }
+
+    /// Asks for names and caches the attributes that come with them.
+    /// - Returns: also whether the names may be cached, until the next suspension.
+    private func list(
+        _ inode: CachedInode, first: UInt64, after: Name?, limit: Int
+    ) async throws(Errno) -> (page: DirectoryHandle.Page, mayFeed: Bool) {
+        let mark = mark
+        let reply = try await ask(.list(directory: inode.id, after: after, limit: limit, withAttributes: true))
         guard case .entries(let entries, let complete) = reply.answer else { throw nonsense("a question for entries") }
         let leased = Set(reply.leased)
-        let mayFeed = leased.contains(inode.id) && inode.changedAt <= mark && inode.recall == nil && metadata.holdsLease(inode.id)
-        directory.feedsCache = mayFeed && (border.after == nil || directory.feedsCache && inode.changedAt <= directory.startedAt)
         for entry in entries {
             if let attributes = entry.attributes, leased.contains(entry.inode) { learn(attributes, leased: true, since: mark) }
         }
-        if mayFeed { feed(directory, entries, complete: complete) }
-        return DirectoryHandle.Page(first: border.first, entries: entries, leased: leased, mark: mark, isLast: complete)
+        let mayFeed = leased.contains(inode.id) && inode.changedAt <= mark && inode.recall == nil && metadata.holdsLease(inode.id)
+        return (DirectoryHandle.Page(first: first, entries: entries, leased: leased, mark: mark, isLast: complete), mayFeed)
     }
 
-    /// Notes listed names; after the last page of an undisturbed reading the directory is known completely.
-    private func feed(_ directory: DirectoryHandle, _ entries: [DirectoryEntry], complete: Bool) {
-        let inode = directory.inode
+    /// Notes listed names. `completes`: the directory is known completely with them.
+    /// - Returns: false if they are too many.
+    private func feed(_ inode: CachedInode, _ entries: [DirectoryEntry], completes: Bool) -> Bool {
         var cache = inode.directory ?? DirectoryCache(isComplete: false)
-        guard cache.count + entries.count <= Self.completeMax else { return directory.feedsCache = false }
+        guard cache.count + entries.count <= Self.completeMax else { return false }
         inode.directory = nil
         for entry in entries { cache.set(entry.name, .present(entry.inode, entry.kind)) }
-        if complete, directory.feedsCache { cache.isComplete = true }
+        if completes { cache.isComplete = true }
         inode.directory = cache
         table.recount(inode)
+        return true
+    }
+
+    /// A name had to be asked for: perhaps those after it are wanted next.
+    func noteMiss(_ inode: CachedInode, _ name: Name) {
+        guard inode.directory?.isComplete == false, inode.directory?.readAhead.noteMiss() == true else { return }
+        Task { @LoopActor [self] in
+            inode.pins += 1
+            // A small directory is wanted as a whole: then it is known which names are absent.
+            let isSmall = inode.stored.map { $0.entries <= UInt64(NameReadAhead.names) } ?? false
+            if let (page, mayFeed) = try? await list(inode, first: 0, after: isSmall ? nil : name, limit: NameReadAhead.names), mayFeed {
+                _ = feed(inode, page.entries, completes: isSmall && page.isLast)
+                inode.directory?.readAhead.end(served: page.leased.count * 2 > page.entries.count)
+            } else {
+                inode.directory?.readAhead.end(served: false)
+            }
+            inode.pins -= 1
+            trim()
+        }
     }
 
     /// All entries of a directory that is known completely, with as many attributes as are known.

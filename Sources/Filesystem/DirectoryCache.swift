@@ -12,6 +12,8 @@ struct DirectoryCache {
     /// Whether every name that is not listed is absent.
     var isComplete: Bool
 
+    var readAhead = NameReadAhead()
+
     init(isComplete: Bool) { self.isComplete = isComplete }
 
     var count: Int { names.count }

@@ -16,8 +16,9 @@ extension DistributedFilesystem {
     private func cachedLookup(_ directory: CachedInode, _ name: Name) throws(Errno) -> Attributes? {
         guard metadata.holdsLease(directory.id), let entry = directory.directory?.entry(name) else { return nil }
         guard case .present(let id, _) = entry else { throw .notFound }
-        guard let child = table.existing(id) else { return nil }
-        return cachedAttributes(child)
+        guard let child = table.existing(id), let attributes = cachedAttributes(child) else { return nil }
+        directory.directory?.readAhead.noteHit()
+        return attributes
     }
 
     /// Asks the leader for an entry; caches what a lease came for.
@@ -31,7 +32,10 @@ extension DistributedFilesystem {
             let knows = reply.leased.contains(directory.id)
             switch reply.answer {
             case .found(let attributes, let content):
-                if knows { learnName(directory, name, .present(attributes.inode, attributes.kind), since: mark) }
+                if knows {
+                    learnName(directory, name, .present(attributes.inode, attributes.kind), since: mark)
+                    noteMiss(directory, name)
+                }
                 let leased = reply.leased.contains(attributes.inode)
                 learn(attributes, leased: leased, since: mark, keepsPages: true)
                 let child = table.obtain(attributes.inode)
@@ -39,7 +43,10 @@ extension DistributedFilesystem {
                 if let content, leased { learn(content, of: child, since: mark) }
                 return cachedAttributes(child) ?? child.effective(attributes)
             case .failed(.notFound):
-                if knows { learnName(directory, name, .absent, since: mark) }
+                if knows {
+                    learnName(directory, name, .absent, since: mark)
+                    noteMiss(directory, name)
+                }
                 throw .notFound
             case .failed(let error):
                 throw Errno(error)

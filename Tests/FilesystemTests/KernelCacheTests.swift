@@ -69,7 +69,8 @@ import Testing
             }
             await walker.files.releaseDirectory(.root, handle: directory)
         }
-        #expect(most > 3000 && most < 6000, "\(most)")
+        // With names the directory is read ahead, and what was put out of the table is read again.
+        #expect(most > (byNames ? 2500 : 3000) && most < 6000, "\(most)")
         #expect(world.leader.leaseCount(of: walker.metadata) < 6000)
         #expect(try await walker.files.attributes(used).attributes.links == 1)
         try await walker.close(used, handle)

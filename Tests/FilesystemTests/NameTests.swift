@@ -1,9 +1,10 @@
-import Filesystem
+@testable import Filesystem
 import FilesystemWorld
 import Glibc
 import Model
 import Namespace
 import Runtime
+import TestSupport
 import Testing
 
 @Suite @LoopActor struct NameTests {
@@ -175,6 +176,40 @@ import Testing
         #expect(stable == (0..<3000).map { "f\(10_000 + $0)" })
         #expect(Set(names).count == names.count)
         await reader.files.releaseDirectory(directory, handle: handle)
+    }
+
+    @Test(arguments: [300, 3000]) func namesThatAreLookedUpOneByOneAreReadAhead(count: Int) async throws {
+        let world = try World(mounts: 2)
+        let (maker, walker) = (world.mounts[0], world.mounts[1])
+        func name(_ number: Int) -> String { "f\(number + 10_000)" }
+        for number in 0..<count { _ = try await maker.files.makeNode(.root, Array(name(number).utf8), kind: .fifo, mode: 0o644, device: 0, maker.caller) }
+        // What it made it holds exclusively.
+        maker.metadata.loseSession()
+        world.leader.resetCounts()
+        for number in 0..<count {
+            #expect(try await walker.lookup(name(number)).kind == .fifo)
+            await settle()
+        }
+        #expect(world.leader.queries.count < 10 + count / 20, "\(world.leader.queries.count)")
+        // Whoever changes a name is heard of, also where it was only read ahead.
+        try await maker.files.unlink(.root, Array(name(count - 1).utf8))
+        await #expect(throws: Errno.notFound) { try await walker.lookup(name(count - 1)) }
+        if count < NameReadAhead.names {
+            _ = try await walker.names()
+            world.leader.resetCounts()
+            for number in 0..<100 { await #expect(throws: Errno.notFound) { try await walker.lookup("absent\(number)") } }
+            #expect(world.leader.queries.isEmpty)
+        }
+    }
+
+    @Test func whoeverAsksForNamesHereAndThereHardlyPaysForListings() {
+        var readAhead = NameReadAhead()
+        var begun = 0
+        for _ in 0..<20_000 where readAhead.noteMiss() {
+            begun += 1
+            readAhead.end(served: true)
+        }
+        #expect(begun < 12, "\(begun)")
     }
 
     /// A fifo is open without our being told: it has attributes, extended ones too, after its last name went.
