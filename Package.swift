@@ -11,7 +11,8 @@ let strict: [SwiftSetting] = [
     .enableUpcomingFeature("NonisolatedNonsendingByDefault"),
     .enableUpcomingFeature("InferIsolatedConformances"),
     .treatAllWarnings(as: .error),
-    .unsafeFlags(["-cross-module-optimization"], .when(configuration: .release)),
+    // The debug build checks exclusive access while it runs, and all tests run in it.
+    .unsafeFlags(["-cross-module-optimization", "-enforce-exclusivity=unchecked"], .when(configuration: .release)),
     // Faults on purpose, for the simulator to find: see `Canary`. A release has none.
     .define("CANARIES", .when(configuration: .debug)),
 ]
