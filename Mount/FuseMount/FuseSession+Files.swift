@@ -84,7 +84,7 @@ extension FuseSession {
                 let inode = InodeID(rawValue: inode)
                 operations.setFlags(inode, handle: handle, flags: flags)
                 let count = try await operations.write(inode, handle: handle, offset: offset, content)
-                try await operations.dropPrivileges(inode, request.changer())
+                if operations.mayHavePrivileges(inode, handle: handle) { try await operations.dropPrivileges(inode, request.changer()) }
                 request.reply(written: count)
             }
         }

@@ -6,6 +6,9 @@ import Runtime
 /// Reading directories.
 extension DistributedFilesystem {
     private static let pageEntries = 1024
+    /// The kernel wishes attributes with the first entries of every directory, and with others only if it used those (FUSE_READDIRPLUS_AUTO): attributes
+    /// of all would cost a reader of names four times what the names do.
+    private static let firstPageEntries = 128
     /// Directories with more names are not held complete.
     private static let completeMax = 65_536
 
@@ -97,19 +100,20 @@ extension DistributedFilesystem {
         let inode = directory.inode
         if border.after == nil, let page = cachedListing(inode, first: border.first, plus: plus) { return page }
         if border.after == nil { directory.startedAt = mark }
-        let (page, mayFeed) = try await list(inode, first: border.first, after: border.after, limit: Self.pageEntries)
+        let limit = plus && border.after == nil ? Self.firstPageEntries : Self.pageEntries
+        let (page, mayFeed) = try await list(inode, first: border.first, after: border.after, limit: limit, withAttributes: plus)
         directory.feedsCache = mayFeed && (border.after == nil || directory.feedsCache && inode.changedAt <= directory.startedAt)
         if mayFeed, !feed(inode, page.entries, completes: page.isLast && directory.feedsCache) { directory.feedsCache = false }
         return page
     }
 
-    /// Asks for names and caches the attributes that come with them.
+    /// Asks for names and, perhaps, attributes, which it caches.
     /// - Returns: also whether the names may be cached, until the next suspension.
     private func list(
-        _ inode: CachedInode, first: UInt64, after: Name?, limit: Int
+        _ inode: CachedInode, first: UInt64, after: Name?, limit: Int, withAttributes: Bool
     ) async throws(Errno) -> (page: DirectoryHandle.Page, mayFeed: Bool) {
         let mark = mark
-        let reply = try await ask(.list(directory: inode.id, after: after, limit: limit, withAttributes: true))
+        let reply = try await ask(.list(directory: inode.id, after: after, limit: limit, withAttributes: withAttributes))
         guard case .entries(let entries, let complete) = reply.answer else { throw nonsense("a question for entries") }
         let leased = Set(reply.leased)
         for entry in entries {
@@ -134,12 +138,13 @@ extension DistributedFilesystem {
 
     /// A name had to be asked for: perhaps those after it are wanted next.
     func noteMiss(_ inode: CachedInode, _ name: Name) {
-        guard inode.directory?.isComplete == false, inode.directory?.readAhead.noteMiss() == true else { return }
+        guard inode.directory?.readAhead.noteMiss() == true else { return }
         Task { @LoopActor [self] in
             inode.pins += 1
             // A small directory is wanted as a whole: then it is known which names are absent.
             let isSmall = inode.stored.map { $0.entries <= UInt64(NameReadAhead.names) } ?? false
-            if let (page, mayFeed) = try? await list(inode, first: 0, after: isSmall ? nil : name, limit: NameReadAhead.names), mayFeed {
+            let listing = try? await list(inode, first: 0, after: isSmall ? nil : name, limit: NameReadAhead.names, withAttributes: true)
+            if let (page, mayFeed) = listing, mayFeed {
                 _ = feed(inode, page.entries, completes: isSmall && page.isLast)
                 inode.directory?.readAhead.end(served: page.leased.count * 2 > page.entries.count)
             } else {
@@ -164,8 +169,9 @@ extension DistributedFilesystem {
             }
             entries.append(DirectoryEntry(name: name, inode: id, kind: kind, attributes: attributes))
         }
-        // If attributes of most are missing, one question for all is cheaper than one for each.
-        guard !plus || leased.count * 2 >= entries.count else { return nil }
+        // If attributes of most that are wished are missing, one question for all is cheaper than one for each.
+        let wished = entries.prefix(Self.firstPageEntries)
+        guard !plus || wished.count(where: { $0.attributes != nil }) * 2 >= wished.count else { return nil }
         return DirectoryHandle.Page(first: first, entries: entries, leased: leased, mark: mark, isLast: true)
     }
 }

@@ -8,9 +8,14 @@ import Runtime
 @LoopActor
 final class FileHandle {
     let inode: CachedInode
-    var flags: Int32
+    /// As it was opened.
+    let flags: Int32
+    /// As the next write brings them: fcntl(2) changes O_APPEND, pwritev2(2) adds O_DSYNC for once.
+    var writeFlags: Int32
     /// `CachedInode.errorCount` that this handle has reported or that was there before it.
     var seenErrors: UInt64
+    /// The file had set-id bits or extended attributes at the last write through the handle.
+    var mayHavePrivileges = false
     /// Where a sequential reader would read next.
     var nextRead: UInt64 = 0
     /// Bytes to read ahead; 0: not a sequential reader.
@@ -28,6 +33,7 @@ final class FileHandle {
     init(inode: CachedInode, flags: Int32) {
         self.inode = inode
         self.flags = flags
+        writeFlags = flags
         seenErrors = inode.errorCount
     }
 
@@ -39,7 +45,7 @@ final class FileHandle {
         if hasLostLocks { throw .io }
     }
 
-    var appends: Bool { flags & O_APPEND != 0 }
+    var appends: Bool { writeFlags & O_APPEND != 0 }
     /// O_SYNC contains O_DSYNC's bit on Linux.
     var isSynchronous: Bool { flags & O_DSYNC != 0 }
 }

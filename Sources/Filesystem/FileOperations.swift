@@ -27,7 +27,7 @@ package protocol FileOperations: AnyObject, Sendable {
 
     /// `flags` are open(2)'s: O_ACCMODE, O_APPEND, O_TRUNC, O_SYNC, O_DSYNC, O_DIRECT count here.
     func open(_ inode: InodeID, flags: Int32) async throws(Errno) -> OpenReply
-    /// fcntl(2) F_SETFL came between: the flags are now these. Only O_APPEND can change that counts here.
+    /// The flags of the next write: fcntl(2) may have changed O_APPEND, and pwritev2(2) wishes O_DSYNC for one write.
     func setFlags(_ inode: InodeID, handle: UInt64, flags: Int32)
     func create(_ parent: InodeID, _ name: [UInt8], mode: UInt16, flags: Int32, _ caller: Caller) async throws(Errno) -> (EntryReply, OpenReply)
     /// Up to `count` bytes as slices to be sent one after another; shorter only at the end of the file.
@@ -37,6 +37,8 @@ package protocol FileOperations: AnyObject, Sendable {
     /// Takes set-id bits and capabilities of a file away, as a change of its content or owner does. The kernel leaves that to the filesystem
     /// (FUSE_HANDLE_KILLPRIV_V2, linux/fuse.h), which alone knows what bits another machine has just set.
     func dropPrivileges(_ inode: InodeID, _ changer: Changer) async throws(Errno)
+    /// Whether the write through this handle that returned last met any: hardly ever.
+    func mayHavePrivileges(_ inode: InodeID, handle: UInt64) -> Bool
     /// close(2) of one descriptor: reports errors of earlier background writes.
     func flush(_ inode: InodeID, handle: UInt64) async throws(Errno)
     func release(_ inode: InodeID, handle: UInt64) async

@@ -57,6 +57,8 @@ extension DistributedFilesystem {
         return OpenReply(handle: handle, keepCache: keepCache, direct: isDirect)
     }
 
+    package func mayHavePrivileges(_ id: InodeID, handle: UInt64) -> Bool { handles[handle]?.mayHavePrivileges ?? false }
+
     package func dropPrivileges(_ id: InodeID, _ changer: Changer) async throws(Errno) {
         let inode = table.obtain(id)
         let attributes = try await currentAttributes(inode)
@@ -74,7 +76,7 @@ extension DistributedFilesystem {
 
     package func setFlags(_ id: InodeID, handle: UInt64, flags: Int32) {
         guard let file = handles[handle], file.inode.id == id else { return }
-        file.flags = file.flags & ~O_APPEND | flags & O_APPEND
+        file.writeFlags = flags
     }
 
     package func create(

@@ -14,8 +14,9 @@ extension DistributedFilesystem {
         let inode = file.inode
         guard file.flags & O_ACCMODE != O_RDONLY else { throw .badDescriptor }
         guard !content.isEmpty else { return 0 }
-        // As the descriptor was when this write came: a page of a mapping that is written meanwhile comes through the same handle without the flag.
+        // As they were when this write came: a page of a mapping that is written meanwhile comes through the same handle without flags.
         let appends = file.appends
+        let isSynchronous = file.isSynchronous || file.writeFlags & O_DSYNC != 0
         guard offset <= Limits.fileBytes, offset + UInt64(content.count) <= Limits.fileBytes else { throw .fileTooLarge }
         try await room(for: content.count)
         // Whatever becomes of this write, the next writer in line has its turn.
@@ -33,9 +34,10 @@ extension DistributedFilesystem {
                 continue
             }
             store(inode, content, at: position, size: attributes.size)
+            file.mayHavePrivileges = attributes.mode & 0o6000 != 0 || attributes.xattrs > 0
             break
         }
-        if file.isSynchronous { try await sync(file) }
+        if isSynchronous { try await sync(file) }
         return content.count
     }
 

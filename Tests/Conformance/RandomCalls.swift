@@ -4,6 +4,7 @@ import Glibc
 struct RandomCalls {
     private var random: Generator
     private let usesPipes: Bool
+    private let usesMappings: Bool
     /// What is open through each side.
     private var open: [Set<Int>]
     private var directories: [Set<Int>]
@@ -13,9 +14,10 @@ struct RandomCalls {
     private static let users: [User] = [.root, .root, .root, .alice, .alice, .bob, .carol]
     private static let openMax = 10
 
-    init(seed: UInt64, sides: Int, usesPipes: Bool) {
+    init(seed: UInt64, sides: Int, usesPipes: Bool, usesMappings: Bool) {
         random = Generator(seed: seed)
         self.usesPipes = usesPipes
+        self.usesMappings = usesMappings
         open = Array(repeating: [], count: sides)
         directories = open
     }
@@ -181,8 +183,8 @@ struct RandomCalls {
         case 95..<96: return .listXattr(target(side), room: 1000)
         case 96..<97: return .removeXattr(target(side), name: xattrName())
         case 97..<98: return .duplicate(descriptor(side))
-        case 98..<100: return .mapRead(descriptor(side), count(), at: offset() / 4096 * 4096, isPrivate: random.one(in: 3))
-        case 100..<102: return .mapWrite(descriptor(side), content(), at: offset() / 4096 * 4096, isPrivate: random.one(in: 4))
+        case 98..<100 where usesMappings: return .mapRead(descriptor(side), count(), at: offset() / 4096 * 4096, isPrivate: random.one(in: 3))
+        case 100..<102 where usesMappings: return .mapWrite(descriptor(side), content(), at: offset() / 4096 * 4096, isPrivate: random.one(in: 4))
         default:
             return .copyRange(
                 descriptor(side), random.one(in: 3) ? nil : offset(), descriptor(side), random.one(in: 3) ? nil : offset(), count(), flags: 0)

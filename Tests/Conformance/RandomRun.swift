@@ -24,12 +24,14 @@ package final class RandomRun {
     /// Operations between two comparisons of the trees.
     private let interval: Int
 
-    /// - Parameter usesPipes: fifos may be opened; needs a kernel.
-    package init(seed: UInt64, sides: [Side], usesPipes: Bool = true, interval: Int = 1000) {
+    /// - Parameters:
+    ///   - usesPipes: fifos may be opened; needs a kernel.
+    ///   - usesMappings: likewise mmap(2).
+    package init(seed: UInt64, sides: [Side], usesPipes: Bool = true, usesMappings: Bool = true, interval: Int = 1000) {
         self.sides = sides
         self.seed = seed
         self.interval = interval
-        calls = RandomCalls(seed: seed, sides: sides.count, usesPipes: usesPipes)
+        calls = RandomCalls(seed: seed, sides: sides.count, usesPipes: usesPipes, usesMappings: usesMappings)
     }
 
     /// - Returns: the first difference, with the operations before it; nil: none.

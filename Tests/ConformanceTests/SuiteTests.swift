@@ -48,7 +48,8 @@ import Testing
                 guard chmod(path, 0o755) == 0 else { throw Failure("chmod \(path)") }
                 let thread = try KernelThread()
                 let run = RandomRun(
-                    seed: seed, sides: calls.map { RandomRun.Side(tree: $0, oracle: KernelCalls(tree: path, thread: thread)) }, usesPipes: false, interval: 200)
+                    seed: seed, sides: calls.map { RandomRun.Side(tree: $0, oracle: KernelCalls(tree: path, thread: thread)) }, usesPipes: false,
+                    usesMappings: false, interval: 200)
                 return try run.run(steps: 2000)
             }
         }.get()

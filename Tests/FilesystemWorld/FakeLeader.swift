@@ -70,7 +70,7 @@ package final class FakeLeader {
             if await recallOne(of: shown, keepShared: true, conflicting: { $0 == .exclusive }, except: client) { continue }
             var leased: [InodeID] = []
             var all = shown
-            if case .entries(let entries, _) = answer { all += entries.map(\.inode) }
+            if case .entries(let entries, _) = answer { all += entries.filter { $0.attributes != nil }.map(\.inode) }
             for inode in all where grant(inode, client) { leased.append(inode) }
             return QueryReply(answer: answer, leased: leased)
         }

@@ -319,6 +319,7 @@ final class RamFiles: FileOperations {
     }
 
     func setFlags(_ inode: InodeID, handle: UInt64, flags: Int32) {}
+    func mayHavePrivileges(_ inode: InodeID, handle: UInt64) -> Bool { true }
     func dropPrivileges(_ inode: InodeID, _ changer: Changer) async throws(Errno) {
         let node = try node(inode)
         node.attributes.mode = changer.mode(node.attributes.mode, gid: node.attributes.gid)

@@ -204,6 +204,7 @@ final class FaultyFiles: FileOperations {
         try await call { () async throws(Errno) in try await self.files.open(inode, flags: flags) }
     }
 
+    func mayHavePrivileges(_ inode: InodeID, handle: UInt64) -> Bool { files.mayHavePrivileges(inode, handle: handle) }
     func dropPrivileges(_ inode: InodeID, _ changer: Changer) async throws(Errno) {
         try await call { () async throws(Errno) in try await self.files.dropPrivileges(inode, changer) }
     }
