@@ -34,8 +34,15 @@ extension FuseSession {
             guard let file else { return FuseRequest.refuse(request, EINVAL) }
             let flags = file.pointee.flags
             FuseRequest.serve(request, .change) { request, operations throws(Errno) in
-                let (entry, opened) = try await operations.create(
-                    InodeID(rawValue: parent), name, mode: UInt16(mode & 0o7777), flags: flags, request.caller)
+                let (entry, opened): (EntryReply, OpenReply)
+                do throws(Errno) {
+                    (entry, opened) = try await operations.create(
+                        InodeID(rawValue: parent), name, mode: UInt16(mode & 0o7777), flags: flags | O_EXCL, request.caller)
+                } catch {
+                    // Another machine made it a moment before. The kernel takes whatever is opened here for the caller's own new file and checks no
+                    // permissions (FMODE_CREATED, fs/namei.c); after ESTALE it looks the name up and opens what it finds.
+                    throw error.rawValue == EEXIST && flags & O_EXCL == 0 ? Errno(rawValue: ESTALE) : error
+                }
                 if !request.reply(entry, opened) {
                     await operations.release(entry.attributes.inode, handle: opened.handle)
                     operations.forget(entry.attributes.inode, count: 1)

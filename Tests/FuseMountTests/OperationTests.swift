@@ -168,6 +168,22 @@ import Testing
     }
 
     /// close(2) of a descriptor that cannot write is told, too: it frees the byte ranges that the process has locked.
+    /// The kernel takes a name for absent that another machine has just made: whoever would create it may only open what he may open.
+    @Test func creatingWhatIsThereChecksPermissions() async throws {
+        try await Mounted.with { mounted, child in
+            mounted.files.entryValidity = 3600 * Nanoseconds.second
+            _ = await child.ask("os.chmod(M, 0o777)")
+            _ = await child.ask("os.close(os.open(M+'/g', os.O_RDWR | os.O_CREAT, 0o600))")
+            #expect(await child.ask("os.path.exists(M+'/f')") == "False")
+            mounted.files.renameRemotely("g", "f")
+            _ = await child.ask("os.seteuid(1000)")
+            #expect(await child.ask("os.open(M+'/f', os.O_RDWR | os.O_CREAT, 0o644)") == "EACCES")
+            _ = await child.ask("os.seteuid(0)")
+            #expect(await child.ask("os.close(os.open(M+'/f', os.O_RDWR | os.O_CREAT, 0o644))") == "None")
+            #expect(await child.ask("oct(os.stat(M+'/f').st_mode & 0o7777)") == "0o600")
+        }
+    }
+
     /// Writing, changing the size and changing the owner take set-id bits away, and no write asks for capabilities first.
     @Test func privilegesAreTakenAwayHere() async throws {
         try await Mounted.with { mounted, child in
