@@ -54,6 +54,17 @@ import Testing
             ])
     }
 
+    /// A mount that exchanges names looks both up, perhaps before the leader looks at either.
+    @Test func ofTwoReasonsAgainstAnExchangeEitherMayBeTold() {
+        let start: [Step] = [
+            (1, create("a"), file(20)), (1, create("d", .directory), directory(21)), (1, .removeDirectory(parent: 10, name: "d"), .done),
+        ]
+        accepted(start, [(2, rename("x", "y", from: 21, to: 20, .exchange), .failed(ENOTDIR))])
+        accepted(start, [(2, rename("x", "y", from: 21, to: 20, .exchange), .failed(ESTALE))])
+        refused(start, [(2, rename("x", "y", from: 21, to: 20), .failed(ENOTDIR))])
+        refused(start, [(2, rename("x", "y", from: 21, to: 20, .exchange), .failed(EEXIST))])
+    }
+
     @Test func renames() {
         let start: [Step] = [
             (1, create("a"), file(20)), (1, create("b"), file(21)), (1, create("d", .directory), directory(22)),

@@ -108,8 +108,10 @@ package struct NameModel: SequentialModel {
     private func rename(
         _ state: NameState, _ from: UInt64, _ name: String, _ to: UInt64, _ newName: String, _ mode: RenameMode
     ) -> ([Int32], NameState) {
-        if let errors = directoryErrors(state, from) { return (errors, state) }
-        // The mount looks the old name up first if it may have to commit the file.
+        // The mount looks the old name up first if it may have to commit the file, and of two that are exchanged the new one too.
+        var unlooked: [Int32] = []
+        if mode == .exchange { unlooked = directoryErrors(state, to) ?? (state.inode(to, newName) == nil ? [ENOENT] : []) }
+        if let errors = directoryErrors(state, from) { return (errors + unlooked, state) }
         let absent = state.inode(from, name) == nil ? [ENOENT] : []
         if let errors = directoryErrors(state, to) { return (errors + absent, state) }
         guard let moved = state.inode(from, name), let node = state.node(moved) else { return ([ENOENT], state) }
