@@ -70,7 +70,10 @@ package final class MessageChannel: Channel {
     /// - Throws: `.unreachable`, `.notAuthentic`, `.malformed` (another protocol or version), or what the other side gave as its reason. The
     ///   channel is closed then.
     package func open(timeout: UInt64) async throws(TransportError) {
-        stream.onReadable = { [weak self] in self?.receive() }
+        stream.onReadable = { [weak self, weak stream] in
+            // Whoever let go of the channel without closing it leaves a stream that would be readable for ever.
+            if let self { self.receive() } else { stream?.close() }
+        }
         stream.onWritable = { [weak self] in self?.flush() }
         if !isServer { sendHello() }
         let limit = clock.schedule(after: timeout) { [weak self] in
