@@ -70,11 +70,10 @@ package final class MessageChannel: Channel {
     /// - Throws: `.unreachable`, `.notAuthentic`, `.malformed` (another protocol or version), or what the other side gave as its reason. The
     ///   channel is closed then.
     package func open(timeout: UInt64) async throws(TransportError) {
-        stream.onReadable = { [weak self, weak stream] in
-            // Whoever let go of the channel without closing it leaves a stream that would be readable for ever.
-            if let self { self.receive() } else { stream?.close() }
-        }
-        stream.onWritable = { [weak self] in self?.flush() }
+        // The stream holds the channel until it is closed: a channel that drains has no other owner once its successor is open, and a
+        // stream that nobody reads would be readable for ever.
+        stream.onReadable = { self.receive() }
+        stream.onWritable = { self.flush() }
         if !isServer { sendHello() }
         let limit = clock.schedule(after: timeout) { [weak self] in
             self?.close(TransportError(.unreachable, "\(self?.peer.label ?? "the peer") does not answer the greeting"))
@@ -334,6 +333,7 @@ package final class MessageChannel: Channel {
         } else {
             call.finish(.failure(TransportError(.noAnswer, "\(peer.label) did not answer \(call.kind) within \(milliseconds) ms")))
         }
+        closeIfDrained()
     }
 
     private func refuseWaiting() {
@@ -362,7 +362,8 @@ package final class MessageChannel: Channel {
     }
 
     private func closeIfDrained() {
-        if stage == .draining, pending.isEmpty, servedCount == 0, sender.isEmpty { close() }
+        guard stage == .draining, servedCount == 0, sender.isEmpty, !pending.values.contains(where: \.isWaiting) else { return }
+        close()
     }
 
     private func close(_ reason: TransportError) {

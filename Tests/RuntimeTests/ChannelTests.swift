@@ -262,4 +262,40 @@ import Wire
         await settle()
         #expect(closed)
     }
+
+    @Test func goodbyeDoesNotWaitForAnswersThatNobodyAwaits() async throws {
+        let world = MemoryWorld()
+        let gate = Gate()
+        let pair = try await Pair.memory(world, server: { _, message, _ throws(TransportError) in
+            await gate.wait()
+            return message
+        })
+        var closed = 0
+        pair.client.onClose { closed += 1 }
+        let early = Task { @LoopActor in try? await pair.client.call(.probe, Message(), timeout: Nanoseconds.second) }
+        let late = Task { @LoopActor in try? await pair.client.call(.probe, Message(), timeout: 2 * Nanoseconds.second) }
+        await settle()
+        await world.clock.advance(by: Nanoseconds.second)
+        #expect(await early.value == nil)
+        pair.server.closeOrderly(within: 60 * Nanoseconds.minute)
+        await settle()
+        #expect(closed == 0)
+        await world.clock.advance(by: Nanoseconds.second)
+        #expect(await late.value == nil)
+        #expect(closed == 1)
+        gate.open()
+    }
+
+    /// As for one that drains while its successor is already in use.
+    @Test func aChannelWithoutOwnerServesUntilItIsClosed() async throws {
+        let world = MemoryWorld()
+        var pair: Pair? = try await Pair.memory(world, server: echo, client: echo)
+        weak let client = pair?.client
+        let server = try #require(pair?.server)
+        pair = nil
+        #expect(try await server.call(.probe, Message("there"), timeout: Nanoseconds.second).text == "there")
+        server.close()
+        await settle()
+        #expect(client == nil)
+    }
 }
