@@ -72,7 +72,7 @@ struct RowPage: Sendable {
     }
 
     var encodedRows: [UInt8] {
-        var writer = ByteWriter(reserving: Self.bytes + 4096)
+        var writer = ByteWriter(reserving: rows.reduce(8) { $0 + $1.key.count + $1.value.count + 8 })
         #if CANARIES
             var rows = rows
             let entry = Table.entry.prefix

@@ -90,13 +90,17 @@ package struct Rows {
         var attributes = [directory.attributes]
         var names: [Name] = []
         var current = directory.attributes
+        // A way that goes round comes by the same directory again, at the latest when it has gone as far as it had come (Brent 1980).
+        var passed = current.inode
         while current.inode != .root, current.links > 0 {
+            if names.count.nonzeroBitCount == 1 { passed = current.inode }
             guard names.count < Limits.pathDepth, let name = try location(current.inode), let parent = try inode(current.parent) else {
                 throw StoreError(.corrupt, "directory \(current.inode) leads to no root")
             }
             names.append(name)
             attributes.append(parent.attributes)
             current = parent.attributes
+            if current.inode == passed { throw StoreError(.corrupt, "directory \(directory.attributes.inode) leads to no root") }
         }
         return (attributes, names)
     }
