@@ -52,6 +52,12 @@ final class CachedInode {
     var acknowledged: UInt64 = 0
     /// Set while a recall is being answered: local changes wait.
     var recall: AsyncEvent?
+    /// Changes of names on their way that touch it and that nobody waits for: `stored` is not up to date.
+    var pendingChanges: Int32 = 0
+    /// Questions that wait until there is none: no further one begins.
+    var settleWaiters: Int32 = 0
+    /// Of a directory in which names were changed.
+    var delegation: NameDelegation?
     /// The leader was told that it is open here, so it must be told when it is not.
     var mustReport = false
 
@@ -106,5 +112,6 @@ final class CachedInode {
         xattrNames = nil
         changedAt = stamp
         droppedAt = stamp
+        delegation?.doubtedAt = stamp
     }
 }

@@ -9,6 +9,8 @@ extension DistributedFilesystem {
     /// The kernel wishes attributes with the first entries of every directory, and with others only if it used those (FUSE_READDIRPLUS_AUTO): attributes
     /// of all would cost a reader of names four times what the names do.
     private static let firstPageEntries = 128
+    /// Directories with more names are not read as a whole for the sake of changes.
+    private static let readAllMax: UInt64 = 8192
     /// Directories with more names are not held complete.
     private static let completeMax = 65_536
 
@@ -99,6 +101,7 @@ extension DistributedFilesystem {
     ) async throws(Errno) -> DirectoryHandle.Page {
         let inode = directory.inode
         if border.after == nil, let page = cachedListing(inode, first: border.first, plus: plus) { return page }
+        await settle(inode)
         if border.after == nil { directory.startedAt = mark }
         let limit = plus && border.after == nil ? Self.firstPageEntries : Self.pageEntries
         let (page, mayFeed) = try await list(inode, first: border.first, after: border.after, limit: limit, withAttributes: plus)
@@ -113,13 +116,14 @@ extension DistributedFilesystem {
         _ inode: CachedInode, first: UInt64, after: Name?, limit: Int, withAttributes: Bool
     ) async throws(Errno) -> (page: DirectoryHandle.Page, mayFeed: Bool) {
         let mark = mark
+        let wasHeld = metadata.holdsExclusive(inode.id)
         let reply = try await ask(.list(directory: inode.id, after: after, limit: limit, withAttributes: withAttributes))
         guard case .entries(let entries, let complete) = reply.answer else { throw nonsense("a question for entries") }
         let leased = Set(reply.leased)
         for entry in entries {
             if let attributes = entry.attributes, leased.contains(entry.inode) { learn(attributes, leased: true, since: mark) }
         }
-        let mayFeed = leased.contains(inode.id) && inode.changedAt <= mark && inode.recall == nil && metadata.holdsLease(inode.id)
+        let mayFeed = leased.contains(inode.id) && mayNoteNames(inode, since: mark, wasHeld: wasHeld)
         return (DirectoryHandle.Page(first: first, entries: entries, leased: leased, mark: mark, isLast: complete), mayFeed)
     }
 
@@ -127,9 +131,10 @@ extension DistributedFilesystem {
     /// - Returns: false if they are too many.
     private func feed(_ inode: CachedInode, _ entries: [DirectoryEntry], completes: Bool) -> Bool {
         var cache = inode.directory ?? DirectoryCache(isComplete: false)
+        if cache.isComplete { return true }
         guard cache.count + entries.count <= Self.completeMax else { return false }
         inode.directory = nil
-        for entry in entries { cache.set(entry.name, .present(entry.inode, entry.kind)) }
+        for entry in entries where cache.entry(entry.name) == nil { cache.set(entry.name, .present(entry.inode, entry.kind)) }
         if completes { cache.isComplete = true }
         inode.directory = cache
         table.recount(inode)
@@ -152,6 +157,20 @@ extension DistributedFilesystem {
             }
             inode.pins -= 1
             trim()
+        }
+    }
+
+    /// Reads a directory that was just leased exclusively, if it is not huge: its files come exclusively with it, and absent names are known.
+    func readAll(_ inode: CachedInode) async {
+        guard let entries = inode.stored?.entries, entries <= Self.readAllMax else { return }
+        let start = mark
+        var after: Name?
+        while true {
+            guard let (page, mayFeed) = try? await list(inode, first: 0, after: after, limit: Self.pageEntries, withAttributes: true), mayFeed
+            else { return }
+            let isWhole = page.isLast && inode.delegation.map { $0.doubtedAt <= start } ?? false
+            guard feed(inode, page.entries, completes: isWhole), !page.isLast, let last = page.entries.last else { return }
+            after = last.name
         }
     }
 

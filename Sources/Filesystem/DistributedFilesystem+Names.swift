@@ -26,27 +26,28 @@ extension DistributedFilesystem {
         directory.pins += 1
         defer { directory.pins -= 1 }
         while true {
+            await settle(directory, name)
+            if let known = try cachedLookup(directory, name) { return known }
             let mark = mark
+            let wasHeld = metadata.holdsExclusive(directory.id)
             let reply: QueryReply
             do { reply = try await metadata.query(.lookup(parent: directory.id, name: name)) } catch { throw Errno(error) }
             let knows = reply.leased.contains(directory.id)
             switch reply.answer {
             case .found(let attributes, let content):
-                if knows {
-                    learnName(directory, name, .present(attributes.inode, attributes.kind), since: mark)
-                    noteMiss(directory, name)
-                }
+                if knows { learnName(directory, name, .present(attributes.inode, attributes.kind), since: mark, wasHeld: wasHeld) }
                 let leased = reply.leased.contains(attributes.inode)
                 learn(attributes, leased: leased, since: mark, keepsPages: true)
                 let child = table.obtain(attributes.inode)
+                if child.pendingChanges > 0 {
+                    await settle(child)
+                    continue
+                }
                 guard attributes.version >= child.acknowledged else { continue }
                 if let content, leased { learn(content, of: child, since: mark) }
                 return cachedAttributes(child) ?? child.effective(attributes)
             case .failed(.notFound):
-                if knows {
-                    learnName(directory, name, .absent, since: mark)
-                    noteMiss(directory, name)
-                }
+                if knows { learnName(directory, name, .absent, since: mark, wasHeld: wasHeld) }
                 throw .notFound
             case .failed(let error):
                 throw Errno(error)
@@ -66,13 +67,25 @@ extension DistributedFilesystem {
         table.recount(inode)
     }
 
-    func learnName(_ directory: CachedInode, _ name: Name, _ entry: DirectoryCache.Entry, since mark: UInt64) {
-        guard directory.changedAt <= mark, directory.recall == nil, metadata.holdsLease(directory.id) else { return }
-        var cache = directory.directory ?? DirectoryCache(isComplete: false)
-        directory.directory = nil
-        cache.set(name, entry)
-        directory.directory = cache
-        table.recount(directory)
+    /// Notes what a name leads to that had to be asked for, and reads ahead if that is worth it.
+    private func learnName(_ directory: CachedInode, _ name: Name, _ entry: DirectoryCache.Entry, since mark: UInt64, wasHeld: Bool) {
+        if mayNoteNames(directory, since: mark, wasHeld: wasHeld) {
+            var cache = directory.directory ?? DirectoryCache(isComplete: false)
+            directory.directory = nil
+            if cache.entry(name) == nil { cache.set(name, entry) }
+            directory.directory = cache
+            table.recount(directory)
+        }
+        noteMiss(directory, name)
+    }
+
+    /// Whether names may be cached that were asked for at `mark`, where the cache does not know them: nothing has changed since, or only what was changed
+    /// here, which the cache knows.
+    /// - Parameter wasHeld: the directory was held exclusively at `mark`.
+    func mayNoteNames(_ directory: CachedInode, since mark: UInt64, wasHeld: Bool) -> Bool {
+        guard directory.recall == nil, metadata.holdsLease(directory.id) else { return false }
+        if directory.changedAt <= mark { return true }
+        return wasHeld && metadata.holdsExclusive(directory.id) && (directory.delegation.map { $0.doubtedAt <= mark } ?? false)
     }
 
     /// Counts a lookup of the kernel and says how long it may keep what it is told.
@@ -163,6 +176,7 @@ extension DistributedFilesystem {
     // MARK: Removing
 
     package func unlink(_ parent: InodeID, _ name: [UInt8]) async throws(Errno) {
+        if unlinkBehind(table.obtain(parent), try checked(name)) { return }
         try await remove(parent, name) { name, keep in .unlink(parent: parent, name: name, keep: keep) }
     }
 
@@ -181,8 +195,11 @@ extension DistributedFilesystem {
         } record: { _, known in
             if known { self.setName(directory, name, .absent) }
         }
-        guard case .removed(let attributes, let orphaned, _) = outcome else { return }
-        gone(attributes, orphaned: orphaned)
+        if case .removed(let attributes, let orphaned, _) = outcome {
+            gone(attributes, orphaned: orphaned)
+            if attributes.kind == .directory { return }
+        }
+        noteWait(directory, name)
     }
 
     /// Fifos, sockets and devices are open without a word to us: what they have of extended attributes is cached before their name goes.
@@ -195,13 +212,12 @@ extension DistributedFilesystem {
 
     /// Whether the inode that a name leads to may be open here. If that is not certain: yes; the leader is told afterwards if it is not.
     private func mayBeOpen(_ directory: CachedInode, _ name: Name) -> Bool {
-        guard openInodes > 0 else { return false }
-        guard metadata.holdsLease(directory.id), case .present(let id, _) = directory.directory?.entry(name) else { return true }
-        return (table.existing(id)?.opens ?? 0) > 0
+        guard metadata.holdsLease(directory.id), case .present(let id, _) = directory.directory?.entry(name) else { return openInodes > 0 }
+        return table.existing(id).map { $0.opens > 0 || $0.pins > $0.pendingChanges } ?? false
     }
 
     /// The inode lost an entry, perhaps its last one.
-    private func gone(_ attributes: Attributes, orphaned: Bool) {
+    func gone(_ attributes: Attributes, orphaned: Bool) {
         guard attributes.links == 0 || orphaned || attributes.kind == .directory, let inode = table.existing(attributes.inode) else {
             if orphaned { metadata.release([attributes.inode]) }
             return
@@ -245,6 +261,7 @@ extension DistributedFilesystem {
         #if CANARIES
             if Canary.renamesInTwoSteps.isActive, mode == .replace { try? await unlink(newParent, newName.bytes) }
         #endif
+        if renameBehind(from, name, to: to, newName, mode: mode) { return }
         let keep = mode != .exchange && mayBeOpen(to, newName)
         let directories = from === to ? [(from, [name, newName])] : [(from, [name]), (to, [newName])]
         let outcome = try await change(directories) { () async throws(Errno) in
@@ -263,6 +280,7 @@ extension DistributedFilesystem {
         }
         guard case .renamed(let moved, let other, let orphaned, _) = outcome else { throw nonsense("a rename") }
         if let other, mode != .exchange, other.inode != moved.inode { gone(other, orphaned: orphaned) }
+        if moved.kind != .directory { noteWait(from, name) }
     }
 
     /// Commits the inode that a name leads to, if it has changes here. Where changes were lost after the last close, and so nobody was told, this is
@@ -304,6 +322,9 @@ extension DistributedFilesystem {
     ) async throws(Errno) -> Outcome {
         var began: [UInt64] = []
         for (directory, _) in directories {
+            let delegation = directory.delegation ?? NameDelegation(doubtedAt: directory.changedAt)
+            directory.delegation = delegation
+            delegation.awaited += 1
             noteChange(directory)
             directory.pins += 1
             began.append(directory.changedAt)
@@ -314,6 +335,7 @@ extension DistributedFilesystem {
         var known = true
         for (index, (directory, _)) in directories.enumerated() {
             directory.pins -= 1
+            directory.delegation?.awaited -= 1
             if directory.changedAt != began[index] { known = false }
             noteChange(directory)
         }
@@ -333,6 +355,7 @@ extension DistributedFilesystem {
                 guard var cache = directory.directory else { continue }
                 directory.directory = nil
                 for name in names { cache.forget(name) }
+                directory.delegation?.doubtedAt = nextStamp()
                 directory.directory = cache
                 table.recount(directory)
             }

@@ -67,6 +67,11 @@ package final class DistributedFilesystem: FileOperations {
     /// When a put last failed for want of room; nil since one succeeded.
     var spaceFailedAt: UInt64?
 
+    /// Changes of names on their way that nobody waits for, oldest first.
+    var pendingChanges: [PendingNameChange] = []
+    /// Some of those were lost, and nobody was told yet.
+    var hasLostNames = false
+
     /// Changes of some inode were given up since the mount began: see `CachedInode.hasUntoldLoss`.
     var hasLostChanges = false
 
@@ -164,7 +169,7 @@ package final class DistributedFilesystem: FileOperations {
     /// Cached attributes, if they may be used.
     func cachedAttributes(_ inode: CachedInode) -> Attributes? {
         guard let stored = inode.stored, metadata.holdsLease(inode.id) else { return nil }
-        return inode.effective(stored)
+        return inode.pendingChanges == 0 ? inode.effective(stored) : inode.delegation?.attributes
     }
 
     /// Takes in attributes from an answer to a question asked at `mark`.
@@ -189,10 +194,14 @@ package final class DistributedFilesystem: FileOperations {
     }
 
     /// Takes in attributes after a command of our own, sent at `mark`.
-    func adopt(_ attributes: Attributes, since mark: UInt64) {
+    /// - Parameter isAwaited: false for a change of names that was noted in full when it began.
+    func adopt(_ attributes: Attributes, since mark: UInt64, isAwaited: Bool = true) {
         guard let inode = table.existing(attributes.inode) else { return }
         let old = inode.stored
-        noteChange(inode)
+        if isAwaited {
+            noteChange(inode)
+            inode.delegation?.attributes = nil
+        }
         inode.acknowledged = max(inode.acknowledged, attributes.version)
         if attributes.version < inode.acknowledged { return }
         if let old, old.version >= attributes.version { return }
@@ -210,6 +219,7 @@ package final class DistributedFilesystem: FileOperations {
         while true {
             if let removed = inode.removed { return removed }
             if let cached = cachedAttributes(inode) { return cached }
+            await settle(inode)
             let mark = mark
             let reply = try await ask(.attributes(inode.id))
             guard case .attributes(let attributes) = reply.answer else { throw nonsense("a question for attributes") }
@@ -237,8 +247,11 @@ package final class DistributedFilesystem: FileOperations {
             stored.version <= attributes.version, metadata.holdsLease(inode.id)
         else { return 0 }
         inode.kernelMayHold = true
-        return min(options.kernelAttributeValidity, metadata.leaseRemaining)
+        return min(options.kernelAttributeValidity, metadata.leaseRemaining, inode.pendingChanges > 0 ? Self.pendingValidity : .max)
     }
+
+    /// For a directory whose names are being changed: its times are not final. rename(2) alone asks for them four times.
+    private static let pendingValidity = 2 * Nanoseconds.millisecond
 
     /// How long the kernel may take a name of a directory for that of `child`: as long as the lease, if that is known under it. A page of a listing that
     /// was read under an earlier one does not count; `mark` tells when that was.
@@ -287,7 +300,7 @@ package final class DistributedFilesystem: FileOperations {
     /// since changes are only good under the lease, and since another session may have an unlinked file open; and after the kernel has
     /// forgotten what it was told under the lease, which would have nobody to take it back.
     func reportClosed(_ inode: CachedInode) {
-        guard inode.mustReport, inode.opens == 0, inode.recall == nil else { return }
+        guard inode.mustReport, inode.opens == 0, inode.recall == nil, inode.pendingChanges == 0 else { return }
         guard !inode.isDirty else { return commitSoon(inode) }
         inode.mustReport = false
         dropCaches(of: inode)

@@ -11,6 +11,8 @@ import Telemetry
 extension DistributedFilesystem {
     /// Commits what was changed in an inode before the call. On failure the changes stay, unless they can never be committed.
     func commit(_ inode: CachedInode) async throws(Errno) {
+        // Perhaps the file will be gone.
+        await settle(inode)
         guard let dirty = inode.dirty, dirty.isDirty else { return }
         let target = dirty.changes
         inode.pins += 1
@@ -213,6 +215,7 @@ extension DistributedFilesystem {
         #endif
         do {
             try await commit(file.inode)
+            try await settleNames()
         } catch {
             file.seenErrors = file.inode.errorCount
             file.inode.hasUntoldLoss = false
@@ -231,14 +234,16 @@ extension DistributedFilesystem {
 
     package func flush(_ id: InodeID, handle: UInt64) async throws(Errno) { try report(try file(handle, id)) }
 
-    /// Commands on names are durable when they return, so nothing is left to do for a directory.
+    /// Commands on names that somebody waited for were durable when they returned.
     package func syncDirectory(_ id: InodeID) async throws(Errno) {
         if let inode = table.existing(id) { try await commit(inode) }
+        try await settleNames()
     }
 
     package func syncAll() async throws(Errno) {
         let inodes = dirtyInodes.values.sorted { $0.id < $1.id }
         let errors = await concurrently(inodes) { [self] inode in await failureOfCommit(inode) }.compactMap { $0 }
+        try await settleNames()
         if let first = errors.first { throw first }
     }
 

@@ -70,6 +70,7 @@ final class InodeTable {
                 inode.xattrs = [:]
                 inode.xattrNames = nil
                 inode.changedAt = stamp
+                inode.delegation?.doubtedAt = stamp
                 recount(inode)
             }
             if inode.opens == 0, inode.pins == 0 { held.append(inode.id) }

@@ -14,6 +14,11 @@ extension DistributedFilesystem {
         let event = AsyncEvent()
         inode.recall = event
         noteChange(inode)
+        if let delegation = inode.delegation {
+            delegation.doubtedAt = inode.changedAt
+            delegation.noteRecall(wasExclusive: metadata.holdsExclusive(inode.id))
+        }
+        await settle(inode)
         await commitForRecall(inode)
         if !recall.keepShared {
             if inode.kernelMayHold, inode.opens > 0, inode.kernelPages == nil { inode.kernelPages = inode.stored }

@@ -52,6 +52,7 @@ extension DistributedFilesystem {
                 await recall.wait()
                 continue
             }
+            await settle(inode)
             if metadata.holdsExclusive(inode.id), let attributes = cachedAttributes(inode) { return attributes }
             let granted: Attributes
             do { granted = try await metadata.acquireExclusive(inode.id) } catch { throw Errno(error) }

@@ -131,9 +131,14 @@ extension LeaderMetadataClient {
 
     // MARK: Commands
 
+    /// Whether others wait for what a command flushes. Where one does that was submitted, all that were submitted before it go as well.
+    private func isUrgent(_ item: OutgoingCommand) -> Bool {
+        item.isSubmitted ? !recalling.isEmpty : item.flushed.contains { recalling[$0] != nil }
+    }
+
     /// Whether a command may go out now: there is room, or others wait for what it flushes.
     func mayBeSent(_ item: OutgoingCommand) -> Bool {
-        if let inode = item.updated, recalling[inode] != nil { return true }
+        if isUrgent(item) { return true }
         let lowest = outstanding.first?.sequence ?? item.sequence
         return commandsInFlight < options.window && item.sequence - lowest < Self.sequencesAhead
     }
@@ -141,16 +146,23 @@ extension LeaderMetadataClient {
     /// Sends what may be sent, in order.
     func pump() {
         guard let connection, !unsent.isEmpty else { return }
+        // What nobody waits for goes together, when what went before has come back: one message, one entry of the log and one sync for many.
+        if submittedInFlight > 0, recalling.isEmpty, unsent.allSatisfy(\.isSubmitted) { return }
         var isFull = false
         unsent.removeAll { item in
             guard item.result == nil else { return true }
-            if isFull, item.updated.map({ recalling[$0] == nil }) ?? true { return false }
+            if isFull, !isUrgent(item) { return false }
             guard mayBeSent(item) else {
                 isFull = true
                 return false
             }
             commandsInFlight += 1
-            Task { @LoopActor in await self.transmit(item, over: connection) }
+            if item.isSubmitted { submittedInFlight += 1 }
+            commandsStarting += 1
+            Task { @LoopActor in
+                self.commandsStarting -= 1
+                await self.transmit(item, over: connection)
+            }
             return true
         }
     }
@@ -159,6 +171,7 @@ extension LeaderMetadataClient {
     func transmit(_ item: OutgoingCommand, over connection: Connection) async {
         let result = await send(item, over: connection)
         commandsInFlight -= 1
+        if item.isSubmitted { submittedInFlight -= 1 }
         switch result {
         case .success(.failed(.noSession)) where options.hasSession:
             if connection.generation == generation { sessionLost() }
@@ -230,8 +243,8 @@ extension LeaderMetadataClient {
     private func takeReleases() -> [InodeID] {
         guard !releases.isEmpty else { return [] }
         let count = min(releases.count, MessageLimits.releases)
-        // What was leased again since is not to be given back.
-        let result = releases[..<count].filter { leases[$0] == nil }
+        // What was leased again since, or is known to the leader as open here, is not to be given back.
+        let result = releases[..<count].filter { leases[$0] == nil && !opens.contains($0) }
         releases.removeFirst(count)
         return result
     }

@@ -79,6 +79,10 @@ package final class LeaderMetadataClient: MetadataClient {
     var outstanding: [OutgoingCommand] = []
     var unsent: [OutgoingCommand] = []
     var commandsInFlight = 0
+    /// Of the commands in flight those that nobody waits for, and those whose turn to be sent is still to come: no other may go before them.
+    var submittedInFlight = 0
+
+    var commandsStarting = 0
 
     // Leases: true for exclusive
     var leases: [InodeID: Bool] = [:]
@@ -176,20 +180,44 @@ package final class LeaderMetadataClient: MetadataClient {
     }
 
     package func perform(_ command: Command) async throws(MetadataError) -> Outcome {
-        guard !isClosed else { throw MetadataError(.sessionLost, "the client is closed") }
+        guard !isClosed else { throw Self.closed }
         let item = OutgoingCommand(sequence: nextSequence, command: command, deadline: now &+ options.deadline)
         nextSequence += 1
         outstanding.append(item)
-        if let connection, unsent.isEmpty, mayBeSent(item) {
+        if let connection, unsent.isEmpty, commandsStarting == 0, mayBeSent(item) {
             commandsInFlight += 1
             await transmit(item, over: connection)
         } else {
-            unsent.append(item)
-            pump()
-            startConnecting()
+            queue(item)
         }
         return try await item.wait()
     }
+
+    package func submit(
+        _ command: Command, on inodes: [InodeID], completion: @escaping @LoopActor (Result<Outcome, MetadataError>) -> Void
+    ) {
+        let item = OutgoingCommand(sequence: nextSequence, command: command, deadline: now &+ options.deadline, submitted: inodes)
+        if isClosed {
+            item.finish(.failure(Self.closed))
+        } else {
+            nextSequence += 1
+            outstanding.append(item)
+            queue(item)
+        }
+        Task { @LoopActor in
+            let result: Result<Outcome, MetadataError>
+            do throws(MetadataError) { result = .success(try await item.wait()) } catch { result = .failure(error) }
+            completion(result)
+        }
+    }
+
+    private func queue(_ item: OutgoingCommand) {
+        unsent.append(item)
+        pump()
+        startConnecting()
+    }
+
+    private static var closed: MetadataError { MetadataError(.sessionLost, "the client is closed") }
 
     /// A cluster record; version 0 and nil where there is none.
     package func record(_ key: String) async throws(MetadataError) -> (value: [UInt8]?, version: UInt64) {
@@ -249,10 +277,10 @@ package final class LeaderMetadataClient: MetadataClient {
         leases = [:]
         validUntil = 0
         connection = nil
-        for item in outstanding { item.finish(.failure(MetadataError(.sessionLost, "the client is closed"))) }
+        for item in outstanding { item.finish(.failure(Self.closed)) }
         outstanding = []
         unsent = []
-        loseLocks(MetadataError(.sessionLost, "the client is closed"))
+        loseLocks(Self.closed)
         wake(nil)
     }
 }

@@ -13,6 +13,11 @@ package protocol MetadataClient: AnyObject, Sendable {
     /// Has a command carried out once, whatever happens to the leader in between. Commands of one client are carried out in the order of
     /// these calls. A created inode comes with an exclusive lease.
     func perform(_ command: Command) async throws(MetadataError) -> Outcome
+    /// As `perform`, for a command that nobody waits for; returns at once. With exclusive leases on everything that it touches it waits for no other
+    /// session, and goes before commands of this one that do, where a recall of such a lease waits for it.
+    /// - Parameter inodes: what it touches.
+    /// - Parameter completion: called once, later.
+    func submit(_ command: Command, on inodes: [InodeID], completion: @escaping @LoopActor (Result<Outcome, MetadataError>) -> Void)
     /// Gets an exclusive lease: nobody else reads or changes the inode until it is recalled. Waits until other holders have flushed and given
     /// theirs back. Returns the attributes as of the grant.
     func acquireExclusive(_ inode: InodeID) async throws(MetadataError) -> Attributes

@@ -77,13 +77,30 @@ extension MetadataServer {
         session.lane.removeFirst(min(started, session.lane.count))
         guard !session.lane.isEmpty else { return }
         // What the session flushes because of a recall must not wait behind a command of its own that waits for somebody else's flush: two
-        // sessions could wait for each other. Such an update touches nothing but the recalled inode.
+        // sessions could wait for each other. Such an update touches nothing but the recalled inode. Changes of names that touch nothing but what the
+        // session holds alone may have returned to their callers: those before the one that is waited for go with it, in their order.
+        let lastAwaited = session.lane.lastIndex { isAlone($0, session, onlyIfRecalled: true) }
+        guard let lastAwaited else { return }
+        var isOrdered = true
+        var index = -1
         session.lane.removeAll { item in
-            guard case .update(let inode, _, _, _) = item.proposal.command, table.holdsExclusive(inode, session.id),
-                table.isRecalled(inode, from: session.id)
-            else { return false }
-            return start(item)
+            index += 1
+            guard index <= lastAwaited else { return false }
+            if case .update = item.proposal.command { return isAlone(item, session, onlyIfRecalled: true) && start(item) }
+            guard isOrdered, isAlone(item, session, onlyIfRecalled: false) else { return false }
+            isOrdered = start(item)
+            return isOrdered
         }
+    }
+
+    /// Whether a command is one that a session may have written behind, on nothing but what it holds exclusively.
+    private func isAlone(_ item: PendingCommand, _ session: MetadataSession, onlyIfRecalled: Bool) -> Bool {
+        switch item.proposal.command {
+        case .update, .unlink, .rename: break
+        default: return false
+        }
+        guard let touched = try? touched(by: item.proposal.command), touched.allSatisfy({ table.holdsExclusive($0, session.id) }) else { return false }
+        return !onlyIfRecalled || touched.contains { table.isRecalled($0, from: session.id) }
     }
 
     /// Proposes a command if nobody else holds or intends anything on what it touches; otherwise sees to it that this will be so.

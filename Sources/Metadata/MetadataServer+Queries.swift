@@ -42,7 +42,7 @@ extension MetadataServer {
             }
             var grants = Grants(number: session?.recalls ?? 0)
             if session != nil {
-                for inode in shown where table.grantShared(inode, to: id) { grants.shared.append(inode) }
+                grant(shown, to: id, &grants)
                 trimLeases()
             }
             if let inode = awaited {
@@ -55,6 +55,19 @@ extension MetadataServer {
             grants.encode(to: &writer)
             answer.encode(to: &writer)
             return Transport.Message(body: writer.bytes)
+        }
+    }
+
+    /// What lies in a directory that the session holds exclusively comes exclusively too, if nobody else has anything of it: whoever changes names there
+    /// needs that of every file.
+    private func grant(_ shown: [InodeID], to session: SessionID, _ grants: inout Grants) {
+        let isInOwn = shown.first.map { table.holdsExclusive($0, session) && !table.isRecalled($0, from: session) } ?? false
+        for (index, inode) in shown.enumerated() {
+            if index > 0, isInOwn, table.grantExclusive(inode, to: session) {
+                grants.exclusive.append(inode)
+            } else if table.grantShared(inode, to: session) {
+                grants.shared.append(inode)
+            }
         }
     }
 

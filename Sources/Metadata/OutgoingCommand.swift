@@ -14,16 +14,19 @@ final class OutgoingCommand {
     private(set) var result: Result<Outcome, MetadataError>?
     private var waiter: UnsafeContinuation<Result<Outcome, MetadataError>, Never>?
 
-    init(sequence: UInt64, command: Command, deadline: UInt64) {
+    /// - Parameter submitted: what a command touches that nobody waits for; nil for any other.
+    init(sequence: UInt64, command: Command, deadline: UInt64, submitted: [InodeID]? = nil) {
         self.sequence = sequence
         self.command = command
         self.deadline = deadline
+        isSubmitted = submitted != nil
+        if case .update(let inode, _, _, _) = command { flushed = [inode] } else { flushed = submitted ?? [] }
     }
 
-    /// The inode that an update changes.
-    var updated: InodeID? {
-        if case .update(let inode, _, _, _) = command { inode } else { nil }
-    }
+    /// What it changes, if others may wait for that: an update may be what a recall flushes; what was submitted always may.
+    let flushed: [InodeID]
+    /// Nobody waits for it, so it must keep its place among its like.
+    let isSubmitted: Bool
 
     func wait() async throws(MetadataError) -> Outcome {
         if let result { return try result.get() }

@@ -71,7 +71,12 @@ package final class FakeLeader {
             var leased: [InodeID] = []
             var all = shown
             if case .entries(let entries, _) = answer { all += entries.filter { $0.attributes != nil }.map(\.inode) }
-            for inode in all where grant(inode, client) { leased.append(inode) }
+            let isInOwn = shown.first.map { holds($0, client) == .exclusive } ?? false
+            for inode in all where grant(inode, client) {
+                leased.append(inode)
+                // As the leader does: what lies in a directory that is held exclusively comes exclusively.
+                if isInOwn, leases[inode]?.count == 1 { leases[inode]?[ObjectIdentifier(client)] = .exclusive }
+            }
             return QueryReply(answer: answer, leased: leased)
         }
     }

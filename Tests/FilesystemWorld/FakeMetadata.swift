@@ -20,6 +20,9 @@ package final class FakeMetadata: MetadataClient {
     package var beforeAnswer: (@LoopActor () async -> Void)?
     /// Outcomes count as remembered from an earlier leader.
     package var isRemembered = false
+    /// Called before a submitted command is carried out.
+    package var submitGate: (@LoopActor () async -> Void)?
+    private var lastSubmitted: Task<Void, Never>?
     /// Called between the moment when a question is answered and the arrival of the answer, once.
     package var beforeReply: (@LoopActor () async -> Void)?
     /// What the next updates get instead of being carried out.
@@ -44,6 +47,24 @@ package final class FakeMetadata: MetadataClient {
     }
 
     package func perform(_ command: Command) async throws(MetadataError) -> Outcome {
+        await lastSubmitted?.value
+        return try await carryOut(command)
+    }
+
+    package func submit(
+        _ command: Command, on inodes: [InodeID], completion: @escaping @LoopActor (Result<Outcome, MetadataError>) -> Void
+    ) {
+        let earlier = lastSubmitted
+        lastSubmitted = Task { @LoopActor in
+            await earlier?.value
+            await self.submitGate?()
+            let result: Result<Outcome, MetadataError>
+            do throws(MetadataError) { result = .success(try await self.carryOut(command)) } catch { result = .failure(error) }
+            completion(result)
+        }
+    }
+
+    private func carryOut(_ command: Command) async throws(MetadataError) -> Outcome {
         if let failure { throw failure }
         if case .update = command {
             updates.append(command)

@@ -177,6 +177,70 @@ import TestSupport
         #expect(overtaken > 0)
     }
 
+    /// What a recall waits for must not lie behind a command of its own session that waits for somebody else: two could wait for each other for ever.
+    @Test @LoopActor func whatWasSubmittedPassesWhatWaitsForOthers() async throws {
+        let group = TestGroup(3)
+        try await group.start()
+        let (a, b) = (group.client("a"), group.client("b"))
+        try await group.run {
+            let mine = try #require(try await a.create("a", kind: .directory).attributes?.inode)
+            let file = try #require(try await a.create("file", in: mine).attributes?.inode)
+            let theirs = try #require(try await b.create("b", kind: .directory).attributes?.inode)
+            _ = try await b.create("other", in: theirs)
+            var order: [String] = []
+            // Both give nothing back before what they wait for is done.
+            var isSubmitted = false
+            a.onRecall = { recall in
+                if recall.inode == mine, !isSubmitted {
+                    isSubmitted = true
+                    await withUnsafeContinuation { (done: UnsafeContinuation<Void, Never>) in
+                        a.submit(.unlink(parent: mine, name: Name("file")!, keep: false), on: [mine, file]) { _ in
+                            order.append("submitted")
+                            done.resume()
+                        }
+                    }
+                }
+                return RecallAnswer(stillOpen: false)
+            }
+            var blocked: Task<Outcome, any Error>?
+            b.onRecall = { recall in
+                if recall.inode == theirs {
+                    let found = try? await b.lookup("file", in: mine)
+                    #expect(found == .some(nil))
+                    order.append("answered")
+                }
+                return RecallAnswer(stillOpen: false)
+            }
+            blocked = Task { @LoopActor in try await a.perform(.unlink(parent: theirs, name: Name("other")!, keep: false)) }
+            _ = try await blocked?.value
+            #expect(order == ["submitted", "answered"])
+        }
+    }
+
+    /// Of a directory that a session holds exclusively, what nobody else has comes exclusively.
+    @Test @LoopActor func filesOfAHeldDirectoryComeExclusively() async throws {
+        let group = TestGroup(1)
+        try await group.start()
+        let (a, b) = (group.client("a"), group.client("b"))
+        try await group.run {
+            let directory = try #require(try await a.create("d", kind: .directory).attributes?.inode)
+            var files: [InodeID] = []
+            for name in ["x", "y", "z"] { files.append(try #require(try await a.create(name, in: directory).attributes?.inode)) }
+            b.onRecall = { recall in RecallAnswer(stillOpen: false) }
+            a.release([files[0], files[1]])
+            await group.world.clock.sleep(nanoseconds: Nanoseconds.second)
+            _ = try await b.query(.list(directory: directory, after: nil, limit: 10, withAttributes: true))
+            #expect(b.holdsLease(files[0]) && !b.holdsExclusive(files[0]))
+            _ = try await a.acquireExclusive(directory)
+            _ = try await a.acquireExclusive(files[2])
+            _ = try await b.acquireExclusive(directory)
+            let reply = try await b.query(.list(directory: directory, after: nil, limit: 10, withAttributes: true))
+            #expect(Set(reply.leased).isSuperset(of: files[0..<2]))
+            #expect(b.holdsExclusive(files[0]) && b.holdsExclusive(files[1]) && !b.holdsExclusive(files[2]))
+            #expect(a.holdsExclusive(files[2]))
+        }
+    }
+
     @Test @LoopActor func twoThatWantWhatTheOtherHasDoNotBlockEachOther() async throws {
         let group = TestGroup(3)
         try await group.start()

@@ -109,7 +109,9 @@ final class Load {
             leaders[term] = leader
             if leader != name { recorder.violate(Violation(.leaders, "term \(term)", "\(leader) led in it, and then \(name)")) }
         }
-        guard let life = lives[name], line.hasPrefix("error "), line.contains("are lost") || line.contains("given up") else { return }
+        guard let life = lives[name], line.hasPrefix("error ") else { return }
+        if line.contains("names are lost") { return recorder.namesLost(life) }
+        guard line.contains("are lost") || line.contains("given up") else { return }
         let inode = line.split(separator: " ").first { $0.hasPrefix("inode=") }.flatMap { UInt64($0.dropFirst(6)) }
         recorder.changesDropped(life, inode.map { InodeID(rawValue: $0) })
     }

@@ -1,4 +1,5 @@
 import Filesystem
+import Glibc
 import Model
 import Namespace
 import Runtime
@@ -85,7 +86,7 @@ import Testing
     }
 
     /// The same history with and without the event that allows the loss.
-    @Test(arguments: [Loss.Cause.ended, .session, .dropped, nil]) func lossesNeedACause(cause: Loss.Cause?) {
+    @Test(arguments: [Loss.Cause.ended, .session, .dropped, .names, nil]) func lossesNeedACause(cause: Loss.Cause?) {
         let recorder = Recorder(clock: clock)
         let (writer, reader) = (recorder.started(machine: 1), recorder.started(machine: 2))
         let (ledger, history) = content(recorder)
@@ -94,10 +95,34 @@ import Testing
         case .ended: recorder.ended(writer)
         case .session: recorder.sessionLost(writer)
         case .dropped: recorder.changesDropped(writer, InodeID(rawValue: 5))
+        case .names: recorder.namesLost(writer)
         case nil: recorder.ended(reader)
         }
         add(history, reader, .read(start: 0, count: 9), .read(count: 0, runs: []))
-        #expect(ledger.check(bound: 1000).violations.isEmpty == (cause != nil))
+        #expect(ledger.check(bound: 1000).violations.isEmpty == (cause != nil && cause != .names))
+    }
+
+    /// A removal that was not durable may be gone with its client, and what that client saw of it; one that was may not.
+    @Test(arguments: [Loss.Cause.ended, .session, .dropped, .names, nil], [false, true])
+    func removalsAreLostWithACauseUnlessTheyWereSynced(cause: Loss.Cause?, isSynced: Bool) {
+        let recorder = Recorder(clock: clock)
+        let (writer, reader) = (recorder.started(machine: 1), recorder.started(machine: 2))
+        let ledger = NameLedger(area: "names", root: InodeID(rawValue: 2), recorder: recorder)
+        let file = NameOutcome.entry(NameAttributes(inode: 9, kind: .file, links: 1, entries: 0))
+        func note(_ client: ClientID, _ call: NameCall, _ outcome: NameOutcome) { ledger.history.end(ledger.history.begin(client, call), outcome) }
+        note(writer, .create(parent: 2, name: "a", kind: .file, isExclusive: true, target: "", symbol: NameState.symbolBit | 1), file)
+        note(writer, .unlink(parent: 2, name: "a"), .done)
+        note(writer, .lookup(parent: 2, name: "a"), .failed(ENOENT))
+        if isSynced { recorder.noteSynced(writer, called: recorder.stamp()) }
+        switch cause {
+        case .ended: recorder.ended(writer)
+        case .session: recorder.sessionLost(writer)
+        case .dropped: recorder.changesDropped(writer, nil)
+        case .names: recorder.namesLost(writer)
+        case nil: recorder.ended(reader)
+        }
+        note(reader, .lookup(parent: 2, name: "a"), file)
+        #expect(ledger.check(bound: 1000).violations.isEmpty == (!isSynced && cause != nil && cause != .dropped))
     }
 
     @Test func anErrorThatIsToldAllowsALossBefore() {

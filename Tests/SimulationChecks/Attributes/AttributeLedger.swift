@@ -106,7 +106,7 @@ package final class AttributeLedger: Ledger {
             report.failed += operations.count { if case .failed = $0.outcome { true } else { false } }
             var judged = operations.filter { $0.outcome != nil || $0.call.action.changes }
             let clients = Set(operations.map(\.client))
-            for loss in recorder.losses where clients.contains(loss.client) && (loss.inode ?? inode) == inode {
+            for loss in recorder.losses where loss.cause != .names && clients.contains(loss.client) && (loss.inode ?? inode) == inode {
                 judged.append(
                     Operation(client: loss.client, call: .init(loss.client, .lose), outcome: nil, called: loss.from, returned: nil))
             }

@@ -75,7 +75,7 @@ package final class ContentLedger: Ledger {
     /// A close says what the client knows. It may not have noticed yet what the leader has done to its session.
     private func withKnowledge(_ operation: FileHistory.Event) -> FileHistory.Event {
         guard case .close(let handle, _) = operation.call.call, let returned = operation.returned else { return operation }
-        let isBehind = recorder.losses.contains { $0.client == operation.client && $0.from < returned && $0.noticed > operation.called }
+        let isBehind = recorder.losses.contains { $0.cause != .names && $0.client == operation.client && $0.from < returned && $0.noticed > operation.called }
         guard isBehind else { return operation }
         var changed = operation
         changed.call.call = .close(handle: handle, mustTell: false)
@@ -86,7 +86,7 @@ package final class ContentLedger: Ledger {
     private func losses(_ inode: InodeID, _ operations: [FileHistory.Event]) -> [FileHistory.Event] {
         let writers = Set(operations.filter(\.call.call.changes).map(\.client))
         var found: [FileHistory.Event] = []
-        for loss in recorder.losses where writers.contains(loss.client) && (loss.inode ?? inode) == inode {
+        for loss in recorder.losses where loss.cause != .names && writers.contains(loss.client) && (loss.inode ?? inode) == inode {
             let ends = loss.cause == .ended && operations.contains { $0.client == loss.client && $0.outcome == nil && $0.call.call.changes }
             let call = ContentCall.lose(owes: loss.cause != .ended, ends: ends)
             found.append(Operation(client: loss.client, call: .init(loss.client, call), outcome: nil, called: loss.from, returned: nil))

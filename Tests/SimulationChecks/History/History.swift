@@ -25,6 +25,27 @@ package final class History<Call: Sendable, Outcome: Sendable> {
 
     package func change(_ operation: Int, to call: Call) { operations[operation].call = call }
 
+    /// The operations as far as they bind: changes that their callers were told of, but that were not durable when their client died or lost its session,
+    /// may have happened or not. What such a client was shown after the first of them, and what failed, may rest on it.
+    /// - Parameter isBehind: whether a call may return before it is durable.
+    package func operations(writtenBehind isBehind: (Call) -> Bool, changes: (Call) -> Bool, hasFailed: (Outcome) -> Bool) -> [Operation<Call, Outcome>] {
+        var result = operations
+        for loss in recorder.losses where loss.cause != .dropped {
+            let durable = recorder.durable(loss)
+            func isLate(_ operation: Operation<Call, Outcome>) -> Bool {
+                guard operation.client == loss.client, let returned = operation.returned else { return false }
+                return returned > durable && operation.called < loss.noticed
+            }
+            guard let first = result.first(where: { isLate($0) && isBehind($0.call) && !($0.outcome.map(hasFailed) ?? true) }) else { continue }
+            result = result.compactMap { operation in
+                guard isLate(operation), operation.called >= first.called, let outcome = operation.outcome else { return operation }
+                guard changes(operation.call), !hasFailed(outcome) else { return nil }
+                return Operation(client: operation.client, call: operation.call, outcome: nil, called: operation.called, returned: nil)
+            }
+        }
+        return result
+    }
+
     /// Adds a complete operation; for tests, and for what a recorder knows from elsewhere.
     package func add(_ operation: Operation<Call, Outcome>) { operations.append(operation) }
 }

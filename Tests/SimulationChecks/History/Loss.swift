@@ -9,6 +9,8 @@ package struct Loss: Equatable, Sendable {
         case session
         /// It said that it gives changes of a file up.
         case dropped
+        /// It said that a change of names, of which its caller was told, did not happen or may not have.
+        case names
     }
 
     package var client: ClientID

@@ -15,6 +15,7 @@ package final class Recorder {
     /// The latest call of a client that was answered under a living session.
     private var alive: [ClientID: Moment] = [:]
     package private(set) var losses: [Loss] = []
+    private var synced: [ClientID: [(called: Moment, returned: Moment)]] = [:]
     package private(set) var violations: [Violation] = []
     private var ledgers: [(name: String, ledger: any Ledger)] = []
     private var identities: [InodeID: (kind: FileKind, created: Timestamp)] = [:]
@@ -51,6 +52,9 @@ package final class Recorder {
     /// The client gave up changes that it could not commit, and said so in its log.
     package func changesDropped(_ client: ClientID, _ inode: InodeID?) { lose(client, .dropped, inode, from: stamp()) }
 
+    /// The client said in its log that a change of names is lost.
+    package func namesLost(_ client: ClientID) { lose(client, .names, nil, from: stamp()) }
+
     private func lose(_ client: ClientID, _ cause: Loss.Cause, _ inode: InodeID?, from: Moment) {
         losses.append(Loss(client: client, cause: cause, inode: inode, from: from, noticed: stamp()))
     }
@@ -58,6 +62,14 @@ package final class Recorder {
     func noteAlive(_ client: ClientID, _ called: Moment) {
         if let known = alive[client], known > called { return }
         alive[client] = called
+    }
+
+    /// A call that has just returned made durable, or showed to be, what the client had changed before it was called.
+    package func noteSynced(_ client: ClientID, called: Moment) { synced[client, default: []].append((called, stamp())) }
+
+    /// Up to when changes of names were durable when something was lost.
+    func durable(_ loss: Loss) -> Moment {
+        synced[loss.client, default: []].last { $0.returned < loss.noticed }?.called ?? .start
     }
 
     /// Losses of a client that may have happened after `moment`.

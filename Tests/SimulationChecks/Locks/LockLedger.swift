@@ -128,7 +128,7 @@ package final class LockLedger: Ledger {
 
     /// Whether the holder's session may have ended between its grant and `moment`.
     private func isVoid(_ hold: Hold, at moment: Moment) -> Bool {
-        recorder.losses.contains { $0.client == hold.client && $0.cause != .dropped && $0.noticed > hold.granted && $0.from <= moment }
+        recorder.losses.contains { $0.client == hold.client && $0.cause != .dropped && $0.cause != .names && $0.noticed > hold.granted && $0.from <= moment }
     }
 
     private func describe(_ hold: Hold) -> String {

@@ -35,7 +35,10 @@ package final class NameLedger: Ledger {
 
     package func check(bound: Int) -> CheckReport {
         var report = CheckReport()
-        let operations = history.operations.filter { $0.outcome != nil || $0.call.changes }
+        let binding = history.operations(
+            writtenBehind: { $0.mayBeWrittenBehind }, changes: { $0.changes },
+            hasFailed: { if case .failed = $0 { true } else { false } })
+        let operations = binding.filter { $0.outcome != nil || $0.call.changes }
         report.operations = history.operations.count
         report.open = history.operations.count { $0.outcome == nil }
         report.failed = history.operations.count { if case .failed = $0.outcome { true } else { false } }
@@ -59,6 +62,14 @@ package final class NameLedger: Ledger {
 }
 
 extension NameCall {
+    /// Whether it may return before it is durable.
+    var mayBeWrittenBehind: Bool {
+        switch self {
+        case .unlink, .rename: true
+        default: false
+        }
+    }
+
     /// Whether it can change names.
     var changes: Bool {
         switch self {

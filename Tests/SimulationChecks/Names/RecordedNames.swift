@@ -99,7 +99,11 @@ package final class RecordedNames {
 
     package func link(_ inode: InodeID, _ parent: InodeID, _ name: String) async -> Attributes? {
         let call = ledger.history.begin(client, .link(inode: inode.rawValue, parent: parent.rawValue, name: name))
-        do throws(Errno) { return shown(call, try await files.link(inode, to: parent, Array(name.utf8))) } catch { return failed(call, error) }
+        do throws(Errno) {
+            let entry = try await files.link(inode, to: parent, Array(name.utf8))
+            synced(call)
+            return shown(call, entry)
+        } catch { return failed(call, error) }
     }
 
     private func begin(_ kind: FileKind, _ parent: InodeID, _ name: String, isExclusive: Bool, target: String = "") -> Int {
@@ -122,6 +126,7 @@ package final class RecordedNames {
     package func removeDirectory(_ parent: InodeID, _ name: String) async -> Bool {
         let call = ledger.history.begin(client, .removeDirectory(parent: parent.rawValue, name: name))
         do throws(Errno) { try await files.removeDirectory(parent, Array(name.utf8)) } catch { return failed(call, error) ?? false }
+        synced(call)
         return done(call)
     }
 
@@ -135,7 +140,17 @@ package final class RecordedNames {
         return done(call)
     }
 
+    /// fsync(2) of a directory.
+    package func sync(_ directory: InodeID) async {
+        let called = ledger.recorder.stamp()
+        guard (try? await files.syncDirectory(directory)) != nil else { return }
+        ledger.recorder.noteSynced(client, called: called)
+    }
+
     // MARK: Ends
+
+    /// The leader has carried the call out, and so what came before.
+    private func synced(_ call: Int) { ledger.recorder.noteSynced(client, called: ledger.history.operations[call].called) }
 
     private func done(_ call: Int) -> Bool {
         ledger.history.end(call, .done)
@@ -152,6 +167,7 @@ package final class RecordedNames {
 
     private func made(_ call: Int, _ entry: EntryReply, _ name: String) -> Attributes {
         ledger.recorder.created(entry.attributes.inode, client, "\(ledger.area)/\(name)")
+        synced(call)
         return shown(call, entry)
     }
 

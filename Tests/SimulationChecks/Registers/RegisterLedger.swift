@@ -73,7 +73,8 @@ package final class RegisterLedger: Ledger {
         var report = CheckReport()
         report.operations = history.operations.count
         report.open = history.operations.count { $0.outcome == nil }
-        let judged = history.operations.filter { $0.outcome != nil || $0.call != .read }
+        let binding = history.operations(writtenBehind: { $0 != .read }, changes: { $0 != .read }, hasFailed: { _ in false })
+        let judged = binding.filter { $0.outcome != nil || $0.call != .read }
         report.add(Linearizability.check(RegisterModel(), judged, bound: bound), .register, "\(area)/\(Self.name)")
         return report
     }

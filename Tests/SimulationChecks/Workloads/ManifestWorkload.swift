@@ -89,6 +89,7 @@ package final class ManifestWorkload: Workload {
         do throws(Errno) {
             try await context.files.rename(context.area, Array(file.name.utf8), to: context.area, Array(newName.utf8), mode: .noReplace)
         } catch { return report(error, "rename of \(file.name)") }
+        guard await isDurable() else { return }
         ledger.promise(file.name, .absent)
         ledger.promise(newName, .present(file.inode, tag: file.tag, cells: file.cells))
         mine.append(Mine(name: newName, inode: file.inode, tag: file.tag, cells: file.cells))
@@ -101,7 +102,16 @@ package final class ManifestWorkload: Workload {
         do throws(Errno) { try await context.files.unlink(context.area, Array(file.name.utf8)) } catch {
             return report(error, "unlink of \(file.name)")
         }
-        ledger.promise(file.name, .absent)
+        if await isDurable() { ledger.promise(file.name, .absent) }
+    }
+
+    /// Makes names durable, in one of two ways, or does not.
+    private func isDurable() async -> Bool {
+        switch context.random.below(5) {
+        case 0: false
+        case 1...2: (try? await context.files.syncAll()) != nil
+        default: (try? await context.files.syncDirectory(context.area)) != nil
+        }
     }
 
     /// Nobody else touches these names.

@@ -36,6 +36,10 @@ package final class RegisterWorkload: Workload {
         do throws(Errno) {
             try await context.files.rename(context.area, temporary, to: context.area, Array(RegisterLedger.name.utf8), mode: .replace)
             ledger.history.end(call, version)
+            guard context.once(in: 2) else { return }
+            let called = context.recorder.stamp()
+            guard (try? await context.files.syncDirectory(context.area)) != nil else { return }
+            context.recorder.noteSynced(context.client, called: called)
         } catch {
             // Nobody else knows of the temporary file, so nothing but a fault can keep it from being renamed.
             guard !error.isUncertain else { return }

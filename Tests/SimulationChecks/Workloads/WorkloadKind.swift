@@ -9,6 +9,8 @@ package enum WorkloadKind: String, CaseIterable, Sendable {
     case tree
     /// Names that everybody makes, moves and removes at once.
     case storm
+    /// Names that mostly one client changes, who does not wait for that.
+    case homes
     /// Lines appended to shared files.
     case append
     /// A file replaced by write-temp-then-rename.
@@ -43,6 +45,7 @@ package enum WorkloadKind: String, CaseIterable, Sendable {
         switch self {
         case .tree: TreeWorkload(context)
         case .storm: StormWorkload(context)
+        case .homes: HomeWorkload(context)
         case .append: AppendWorkload(context)
         case .register: RegisterWorkload(context)
         case .manifest: ManifestWorkload(context)

@@ -1,0 +1,177 @@
+import Metadata
+import Model
+import Namespace
+import Runtime
+import Telemetry
+
+/// Names written behind: under exclusive leases on the directories and on the files, nobody else sees that a change is on its way, and nothing can stand in its
+/// way, so the caller need not wait for the leader.
+///
+/// Whoever asks the leader about what such a change touches waits until it has settled (`settle`), as does a recall. Changes arrive in the order in which they
+/// were made. A client that dies loses the last of them, as it loses what it wrote and did not sync; fsync(2) of anything waits for all.
+extension DistributedFilesystem {
+    /// Changes on their way, above which callers wait for theirs.
+    static let pendingChangesMax = 256
+
+    // MARK: Waiting
+
+    /// Suspends until no change of names is under way that touches the inode.
+    func settle(_ inode: CachedInode) async {
+        guard inode.pendingChanges > 0 else { return }
+        inode.settleWaiters += 1
+        inode.pins += 1
+        while let change = pendingChanges.last(where: { $0.touched.contains { $0 === inode } }) { await change.settled.wait() }
+        inode.settleWaiters -= 1
+        inode.pins -= 1
+    }
+
+    /// Suspends while a change of this name is under way: the leader would show what was there before.
+    func settle(_ directory: CachedInode, _ name: Name) async {
+        while directory.delegation?.pending[name] != nil { await settle(directory) }
+    }
+
+    /// Suspends until all changes of names that were made before are durable.
+    /// - Throws: EIO, once, if some were lost.
+    func settleNames() async throws(Errno) {
+        for change in pendingChanges { await change.settled.wait() }
+        guard hasLostNames else { return }
+        hasLostNames = false
+        throw .io
+    }
+
+    // MARK: Changing
+
+    /// Removes the name of a file that nobody has open.
+    /// - Returns: false if that must be asked of the leader.
+    func unlinkBehind(_ directory: CachedInode, _ name: Name) -> Bool {
+        guard mayWriteBehind(directory), let file = ownFile(directory, name), isUnused(file) else { return false }
+        // What was changed in a file that keeps other names is still to be committed, after what was changed before.
+        guard !file.isDirty || file.stored?.links == 1 && file.pendingChanges == 0 else { return false }
+        submit(
+            .unlink(parent: directory.id, name: name, keep: false), touching: [directory, file], [(directory, name, .absent)])
+        return true
+    }
+
+    /// Moves the name of a file, perhaps over another file that nobody has open.
+    /// - Returns: false if that must be asked of the leader.
+    func renameBehind(_ from: CachedInode, _ name: Name, to: CachedInode, _ newName: Name, mode: RenameMode) -> Bool {
+        guard mode != .exchange, mayWriteBehind(from), from === to || mayWriteBehind(to), let moved = ownFile(from, name), isClean(moved),
+            case .present(let id, let kind)? = from.directory?.entry(name)
+        else { return false }
+        var touched = from === to ? [from, moved] : [from, to, moved]
+        switch to.directory?.entry(newName) {
+        case .absent: break
+        case .present:
+            guard mode == .replace, let replaced = ownFile(to, newName), replaced !== moved, isUnused(replaced), isClean(replaced)
+            else { return false }
+            touched.append(replaced)
+        case nil: return false
+        }
+        submit(
+            .rename(from: from.id, name: name, to: to.id, newName: newName, mode: mode, keep: false), touching: touched,
+            [(from, name, .absent), (to, newName, .present(id, kind))])
+        return true
+    }
+
+    private func mayWriteBehind(_ directory: CachedInode) -> Bool {
+        guard let delegation = directory.delegation, delegation.awaited == 0, cachedAttributes(directory) != nil,
+            pendingChanges.count < Self.pendingChangesMax
+        else { return false }
+        return directory.recall == nil && directory.settleWaiters == 0 && !directory.mustReport && metadata.holdsExclusive(directory.id)
+    }
+
+    /// The file that a name leads to, if it is this session's alone.
+    private func ownFile(_ directory: CachedInode, _ name: Name) -> CachedInode? {
+        guard case .present(let id, let kind)? = directory.directory?.entry(name), kind == .file || kind == .symlink,
+            let file = table.existing(id), file.recall == nil, file.settleWaiters == 0, file.removed == nil, !file.mustReport, metadata.holdsExclusive(id)
+        else { return nil }
+        return file
+    }
+
+    /// There is nothing to commit, which would have to be durable before the name changes, and nothing to tell.
+    private func isClean(_ file: CachedInode) -> Bool { !file.isDirty && !file.hasUntoldLoss }
+
+    /// Nobody has it open or is about to.
+    private func isUnused(_ file: CachedInode) -> Bool { file.opens == 0 && file.pins == file.pendingChanges }
+
+    private func submit(
+        _ command: Command, touching touched: [CachedInode], _ names: [(directory: CachedInode, name: Name, entry: DirectoryCache.Entry)]
+    ) {
+        for (directory, name, entry) in names { note(directory, name, entry) }
+        let change = PendingNameChange(touched: touched, names: names.map { ($0.directory, $0.name) })
+        pendingChanges.append(change)
+        let mark = mark
+        metadata.submit(command, on: touched.map(\.id)) { [self] result in
+            change.end()
+            pendingChanges.removeAll { $0 === change }
+            do throws(Errno) {
+                try takeIn(result, since: mark)
+            } catch {
+                lost(change, error)
+            }
+            for inode in touched where inode.pendingChanges == 0 {
+                inode.delegation?.attributes = nil
+                reportClosed(inode)
+            }
+            change.settled.happen()
+            if pendingChanges.isEmpty { trim() }
+        }
+    }
+
+    /// Changes an entry and the directory's attributes as the leader will.
+    private func note(_ directory: CachedInode, _ name: Name, _ entry: DirectoryCache.Entry) {
+        var attributes = directory.delegation?.attributes ?? cachedAttributes(directory)
+        let wasAbsent = directory.directory?.entry(name) == .absent
+        attributes?.entries -= wasAbsent ? 0 : 1
+        attributes?.entries += entry == .absent ? 0 : 1
+        attributes?.modified = clock.wallTime
+        attributes?.changed = clock.wallTime
+        directory.delegation?.attributes = attributes
+        noteChange(directory)
+        setName(directory, name, entry)
+    }
+
+    private func takeIn(_ result: Result<Outcome, MetadataError>, since mark: UInt64) throws(Errno) {
+        switch result {
+        case .success(.done(let attributes, let parents)):
+            for changed in (attributes.map { [$0] } ?? []) + parents { adopt(changed, since: mark, isAwaited: false) }
+        case .success(.removed(let attributes, let orphaned, let parents)):
+            for changed in [attributes] + parents { adopt(changed, since: mark, isAwaited: false) }
+            gone(attributes, orphaned: orphaned)
+        case .success(.renamed(let moved, let other, let orphaned, let parents)):
+            for changed in [moved] + (other.map { [$0] } ?? []) + parents { adopt(changed, since: mark, isAwaited: false) }
+            if let other { gone(other, orphaned: orphaned) }
+        case .success(.failed(let error)): throw Errno(error)
+        case .success: throw nonsense("a command on names")
+        case .failure(let error): throw Errno(error)
+        }
+    }
+
+    /// A change that a caller was told of will not be, or nobody knows.
+    private func lost(_ change: PendingNameChange, _ error: Errno) {
+        log.error(
+            "changes of names are lost", ["names": change.names.map { "\($0.directory.id)/\($0.name)" }.joined(separator: ", "), "errno": "\(error.rawValue)"])
+        hasLostNames = true
+        for inode in change.touched {
+            dropCaches(of: inode)
+            invalidateKernelSoon(inode)
+        }
+    }
+
+    // MARK: The lease
+
+    /// A change of a name has waited for the leader: perhaps the next ones need not.
+    func noteWait(_ directory: CachedInode, _ name: Name) {
+        guard let delegation = directory.delegation else { return }
+        // Of a directory that is held exclusively, files that are listed now come exclusively too.
+        if metadata.holdsExclusive(directory.id) { return noteMiss(directory, name) }
+        guard delegation.noteWait() else { return }
+        Task { @LoopActor [self] in
+            directory.pins += 1
+            if (try? await exclusive(directory)) != nil { await readAll(directory) }
+            delegation.answered()
+            directory.pins -= 1
+            trim()
+        }
+    }
+}

@@ -1,0 +1,35 @@
+import Model
+import Namespace
+import Runtime
+
+/// A change of names that its caller was told is done, on its way to the leader.
+@LoopActor
+final class PendingNameChange {
+    /// The directories and the files whose links or names it changes; the session held all of them exclusively when it began.
+    let touched: [CachedInode]
+    let names: [(directory: CachedInode, name: Name)]
+    /// The outcome has been taken in.
+    let settled = AsyncEvent()
+
+    init(touched: [CachedInode], names: [(directory: CachedInode, name: Name)]) {
+        self.touched = touched
+        self.names = names
+        for inode in touched {
+            inode.pendingChanges += 1
+            inode.pins += 1
+        }
+        for (directory, name) in names { directory.delegation?.pending[name, default: 0] += 1 }
+    }
+
+    /// The leader has answered.
+    func end() {
+        for inode in touched {
+            inode.pendingChanges -= 1
+            inode.pins -= 1
+        }
+        for (directory, name) in names {
+            guard let delegation = directory.delegation, let count = delegation.pending[name] else { continue }
+            delegation.pending[name] = count > 1 ? count - 1 : nil
+        }
+    }
+}
