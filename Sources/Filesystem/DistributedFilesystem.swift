@@ -102,7 +102,12 @@ package final class DistributedFilesystem: FileOperations {
         metadata.onRecall = { [weak self] recall in await self?.answer(recall) ?? RecallAnswer(stillOpen: false) }
         metadata.onOutdated = { [weak self] inodes in
             guard let self else { return }
-            for id in inodes { if let inode = table.existing(id) { dropCaches(of: inode) } }
+            for inode in inodes.compactMap({ table.existing($0) }) {
+                dropCaches(of: inode)
+                invalidateKernelSoon(inode)
+                // Whoever was told that a removal failed does not know that the leader keeps the file.
+                if inode.opens > 0 { inode.mustReport = true }
+            }
         }
         metadata.onSessionLost = { [weak self] in self?.sessionLost() }
     }

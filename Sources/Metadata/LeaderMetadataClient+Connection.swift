@@ -122,7 +122,7 @@ extension LeaderMetadataClient {
 
     /// What was not answered goes out again, in order.
     private func resendAll() {
-        unsent = outstanding.filter { $0.result == nil }
+        unsent = outstanding.filter(\.isOutstanding)
         pump()
     }
 
@@ -219,6 +219,7 @@ extension LeaderMetadataClient {
         nextSequence = 1
         let commands = outstanding
         outstanding = []
+        doubtful = [:]
         unsent = []
         for item in commands { item.finish(.failure(MetadataError(.sessionLost, "the session with the metadata service has ended"))) }
         onSessionLost?()
@@ -241,8 +242,7 @@ extension LeaderMetadataClient {
 
     private func tick() {
         let now = now
-        for item in outstanding where item.deadline <= now { item.finish(.failure(Self.unavailable)) }
-        outstanding.removeAll { $0.result != nil }
+        giveUpLate()
         expireLocks(now)
         if waiters.contains(where: { $0.deadline <= now }) {
             let expired = waiters.filter { $0.deadline <= now }

@@ -24,7 +24,7 @@ extension LeaderMetadataClient {
             if unanswered.isEmpty { forget() }
         }
         do throws(TransportError) {
-            let left = deadline > sent ? deadline - sent : 1
+            let left = deadline > sent ? min(deadline - sent, options.deadline) : 1
             let reply = try await connection.channel.call(kind, Transport.Message(body: writer.bytes), timeout: left)
             answered(connection, sentAt: sent)
             return (reply, number)
@@ -150,7 +150,7 @@ extension LeaderMetadataClient {
         if submittedInFlight > 0, recalling.isEmpty, unsent.allSatisfy(\.isSubmitted) { return }
         var isFull = false
         unsent.removeAll { item in
-            guard item.result == nil else { return true }
+            guard item.isOutstanding else { return true }
             if isFull, !isUrgent(item) { return false }
             guard mayBeSent(item) else {
                 isFull = true
@@ -181,7 +181,7 @@ extension LeaderMetadataClient {
                 try await recover(from: error, connection, item.deadline)
                 if item.generation == connection.generation { putBack(item) }
             } catch {
-                finish(item, .failure(error))
+                if error.code == .unavailable, giveUp(item) { putBack(item) } else { finish(item, .failure(error)) }
             }
         }
         pump()
@@ -213,18 +213,47 @@ extension LeaderMetadataClient {
 
     /// Among those that are to be sent, at its place.
     private func putBack(_ item: OutgoingCommand) {
-        guard item.result == nil, !unsent.contains(where: { $0 === item }) else { return }
+        guard item.isOutstanding, !unsent.contains(where: { $0 === item }) else { return }
         let place = unsent.firstIndex { $0.sequence > item.sequence } ?? unsent.count
         unsent.insert(item, at: place)
     }
 
     func finish(_ item: OutgoingCommand, _ result: Result<Outcome, MetadataError>) {
+        if item.isAbandoned { settle(item, result) }
         item.finish(result)
         if outstanding.first === item {
             var done = 0
-            while done < outstanding.count, outstanding[done].result != nil { done += 1 }
+            while done < outstanding.count, !outstanding[done].isOutstanding { done += 1 }
             outstanding.removeFirst(done)
         }
+    }
+
+    /// Gives commands up that nobody has answered in time.
+    func giveUpLate() {
+        let now = now
+        for item in outstanding where item.deadline <= now && !giveUp(item) { item.finish(.failure(Self.unavailable)) }
+        outstanding.removeAll { !$0.isOutstanding }
+    }
+
+    /// Tells the caller of a command that nobody has answered. One that may have been received is sent again until its outcome is known: a leader could carry
+    /// it out at any time, and what is cached by then would be wrong.
+    /// - Returns: false if nobody can have received it, or nobody could tell that it is the same one.
+    private func giveUp(_ item: OutgoingCommand) -> Bool {
+        guard options.hasSession, item.generation != 0, outstanding.contains(where: { $0 === item }) else { return false }
+        guard !item.isAbandoned else { return true }
+        item.abandon(Self.unavailable)
+        for inode in item.touched { doubtful[inode, default: 0] += 1 }
+        return true
+    }
+
+    /// What became of an abandoned command is known.
+    private func settle(_ item: OutgoingCommand, _ result: Result<Outcome, MetadataError>) {
+        for inode in item.touched {
+            guard let count = doubtful[inode] else { continue }
+            doubtful[inode] = count > 1 ? count - 1 : nil
+        }
+        guard case .success(let outcome) = result else { return }
+        onOutdated?(outcome.inodes)
     }
 
     /// An inode that lives on only because it is open here must be claimed from the next leader.

@@ -86,6 +86,8 @@ package final class LeaderMetadataClient: MetadataClient {
 
     // Leases: true for exclusive
     var leases: [InodeID: Bool] = [:]
+    /// What abandoned commands touch, and how many of them.
+    var doubtful: [InodeID: Int] = [:]
     var opens: Set<InodeID> = []
     var recalling: [InodeID: Int] = [:]
     var recalled: [InodeID: UInt64] = [:]
@@ -120,9 +122,12 @@ package final class LeaderMetadataClient: MetadataClient {
 
     // MARK: Leases
 
-    package func holdsExclusive(_ inode: InodeID) -> Bool { leases[inode] == true && isValid }
+    package func holdsExclusive(_ inode: InodeID) -> Bool { leases[inode] == true && isValid && !isDoubtful(inode) }
 
-    package func holdsLease(_ inode: InodeID) -> Bool { leases[inode] != nil && isValid }
+    package func holdsLease(_ inode: InodeID) -> Bool { leases[inode] != nil && isValid && !isDoubtful(inode) }
+
+    /// Whether a command that was given up may still change it.
+    private func isDoubtful(_ inode: InodeID) -> Bool { !doubtful.isEmpty && doubtful[inode] != nil }
 
     private var isValid: Bool {
         #if CANARIES

@@ -8,9 +8,11 @@ final class OutgoingCommand {
     let sequence: UInt64
     let command: Command
     /// Monotonic nanoseconds after which the caller is told that nobody answered.
-    let deadline: UInt64
-    /// The connection over which it was last sent.
+    private(set) var deadline: UInt64
+    /// The connection over which it was last sent; 0: it was never sent.
     var generation: UInt64 = 0
+    /// Its caller was told that nobody answered. Until the outcome is known nothing may be cached of what it touches: a leader may carry it out at any time.
+    private(set) var isAbandoned = false
     private(set) var result: Result<Outcome, MetadataError>?
     private var waiter: UnsafeContinuation<Result<Outcome, MetadataError>, Never>?
 
@@ -23,6 +25,16 @@ final class OutgoingCommand {
         if case .update(let inode, _, _, _) = command { flushed = [inode] } else { flushed = submitted ?? [] }
     }
 
+    /// The directories whose names it changes, and what else of that is known beforehand.
+    var touched: [InodeID] {
+        switch command {
+        case .create(let parent, _, _, _, _, _, _, _, _), .unlink(let parent, _, _), .removeDirectory(let parent, _, _): [parent] + flushed
+        case .link(let inode, let parent, _): [parent, inode]
+        case .rename(let from, _, let to, _, _, _): [from, to] + flushed
+        default: []
+        }
+    }
+
     /// What it changes, if others may wait for that: an update may be what a recall flushes; what was submitted always may.
     let flushed: [InodeID]
     /// Nobody waits for it, so it must keep its place among its like.
@@ -33,7 +45,18 @@ final class OutgoingCommand {
         return try await withUnsafeContinuation { waiter = $0 }.get()
     }
 
+    /// Neither answered nor to be forgotten.
+    var isOutstanding: Bool { result == nil || isAbandoned }
+
+    /// Tells the caller that nobody answered; the command goes on until that is no longer so.
+    func abandon(_ error: MetadataError) {
+        finish(.failure(error))
+        isAbandoned = true
+        deadline = .max
+    }
+
     func finish(_ result: Result<Outcome, MetadataError>) {
+        isAbandoned = false
         guard self.result == nil else { return }
         self.result = result
         waiter?.resume(returning: result)

@@ -217,6 +217,30 @@ import TestSupport
         }
     }
 
+    /// A command that nobody answered in time may be carried out later: until that is known, nothing of what it touches counts as leased.
+    @Test @LoopActor func whatWasGivenUpIsNotForgotten() async throws {
+        let group = TestGroup(1)
+        try await group.start()
+        let (a, b) = (group.client("a", deadline: 2 * Nanoseconds.second), group.client("b"))
+        try await group.run {
+            let file = try #require(try await b.create("file").attributes?.inode)
+            b.onRecall = { recall in
+                if recall.inode == file { await group.world.clock.sleep(nanoseconds: 4 * Nanoseconds.second) }
+                return RecallAnswer(stillOpen: false)
+            }
+            var outdated: [InodeID] = []
+            a.onOutdated = { outdated += $0 }
+            await #expect(throws: MetadataError.self) { try await a.perform(.unlink(parent: .root, name: Name("file")!, keep: false)) }
+            #expect(try await a.lookup("other") == nil)
+            #expect(!a.holdsLease(.root))
+            try await group.wait { !outdated.isEmpty }
+            #expect(outdated.contains(file) && outdated.contains(.root))
+            #expect(try await a.lookup("file") == nil)
+            #expect(a.holdsLease(.root))
+            #expect(try await a.create("file").attributes != nil)
+        }
+    }
+
     /// Of a directory that a session holds exclusively, what nobody else has comes exclusively.
     @Test @LoopActor func filesOfAHeldDirectoryComeExclusively() async throws {
         let group = TestGroup(1)

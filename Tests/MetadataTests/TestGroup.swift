@@ -127,7 +127,7 @@ final class TestGroup {
         throw GaveUp()
     }
 
-    func client(_ name: String, hasSession: Bool = true, role: Role = .mount) -> LeaderMetadataClient {
+    func client(_ name: String, hasSession: Bool = true, role: Role = .mount, deadline: UInt64 = 60 * Nanoseconds.second) -> LeaderMetadataClient {
         let environment = world.environment(name, as: Peer(role: role, node: nil, label: name), disk: MemoryDisk())
         let settings = ChannelSettings(
             identity: ChannelIdentity(cluster: Self.cluster, node: nil, role: role, machine: name),
@@ -138,6 +138,7 @@ final class TestGroup {
         let connections = Connections(environment: environment, addresses: addresses, settings: settings)
         var options = LeaderMetadataClient.Options(name: name)
         options.hasSession = hasSession
+        options.deadline = deadline
         let client = LeaderMetadataClient(
             environment: environment, requests: connections, nodes: nodes.map(\.id), options: options, log: Self.log)
         clients[name] = client
