@@ -18,6 +18,9 @@ struct DirectoryCache {
 
     var count: Int { names.count }
 
+    /// Whether it is known that there is no entry.
+    var isEmpty: Bool { isComplete && names.values.allSatisfy { $0 == .absent } }
+
     /// nil: not known.
     func entry(_ name: Name) -> Entry? { names[name] ?? (isComplete ? .absent : nil) }
 

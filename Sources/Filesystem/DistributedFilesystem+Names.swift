@@ -182,6 +182,7 @@ extension DistributedFilesystem {
 
     package func removeDirectory(_ parent: InodeID, _ name: [UInt8]) async throws(Errno) {
         if name == [0x2E] { throw .invalid }
+        if removeDirectoryBehind(table.obtain(parent), try checked(name)) { return }
         try await remove(parent, name) { name, keep in .removeDirectory(parent: parent, name: name, keep: keep) }
     }
 
@@ -195,10 +196,7 @@ extension DistributedFilesystem {
         } record: { _, known in
             if known { self.setName(directory, name, .absent) }
         }
-        if case .removed(let attributes, let orphaned, _) = outcome {
-            gone(attributes, orphaned: orphaned)
-            if attributes.kind == .directory { return }
-        }
+        if case .removed(let attributes, let orphaned, _) = outcome { gone(attributes, orphaned: orphaned) }
         noteWait(directory, name)
     }
 

@@ -44,7 +44,7 @@ extension DistributedFilesystem {
     /// Removes the name of a file that nobody has open.
     /// - Returns: false if that must be asked of the leader.
     func unlinkBehind(_ directory: CachedInode, _ name: Name) -> Bool {
-        guard mayWriteBehind(directory), let file = ownFile(directory, name), isUnused(file) else { return false }
+        guard mayWriteBehind(directory), let file = own(directory, name, isFile), isUnused(file) else { return false }
         // What was changed in a file that keeps other names is still to be committed, after what was changed before.
         guard !file.isDirty || file.stored?.links == 1 && file.pendingChanges == 0 else { return false }
         submit(
@@ -52,17 +52,29 @@ extension DistributedFilesystem {
         return true
     }
 
+    /// Removes a directory that is known to be empty, and that nobody has open.
+    /// - Returns: false if that must be asked of the leader.
+    func removeDirectoryBehind(_ directory: CachedInode, _ name: Name) -> Bool {
+        guard mayWriteBehind(directory), let removed = own(directory, name, { $0 == .directory }), isUnused(removed),
+            removed.directory?.isEmpty ?? false, removed.delegation?.awaited ?? 0 == 0
+        else { return false }
+        submit(
+            .removeDirectory(parent: directory.id, name: name, keep: false), touching: [directory, removed], [(directory, name, .absent)])
+        removed.delegation?.attributes = nil
+        return true
+    }
+
     /// Moves the name of a file, perhaps over another file that nobody has open.
     /// - Returns: false if that must be asked of the leader.
     func renameBehind(_ from: CachedInode, _ name: Name, to: CachedInode, _ newName: Name, mode: RenameMode) -> Bool {
-        guard mode != .exchange, mayWriteBehind(from), from === to || mayWriteBehind(to), let moved = ownFile(from, name), isClean(moved),
+        guard mode != .exchange, mayWriteBehind(from), from === to || mayWriteBehind(to), let moved = own(from, name, isFile), isClean(moved),
             case .present(let id, let kind)? = from.directory?.entry(name)
         else { return false }
         var touched = from === to ? [from, moved] : [from, to, moved]
         switch to.directory?.entry(newName) {
         case .absent: break
         case .present:
-            guard mode == .replace, let replaced = ownFile(to, newName), replaced !== moved, isUnused(replaced), isClean(replaced)
+            guard mode == .replace, let replaced = own(to, newName, isFile), replaced !== moved, isUnused(replaced), isClean(replaced)
             else { return false }
             touched.append(replaced)
         case nil: return false
@@ -80,13 +92,16 @@ extension DistributedFilesystem {
         return directory.recall == nil && directory.settleWaiters == 0 && !directory.mustReport && metadata.holdsExclusive(directory.id)
     }
 
-    /// The file that a name leads to, if it is this session's alone.
-    private func ownFile(_ directory: CachedInode, _ name: Name) -> CachedInode? {
-        guard case .present(let id, let kind)? = directory.directory?.entry(name), kind == .file || kind == .symlink,
-            let file = table.existing(id), file.recall == nil, file.settleWaiters == 0, file.removed == nil, !file.mustReport, metadata.holdsExclusive(id)
+    /// What a name leads to, if it is of the right kind and this session's alone.
+    private func own(_ directory: CachedInode, _ name: Name, _ isRight: (FileKind) -> Bool) -> CachedInode? {
+        guard case .present(let id, let kind)? = directory.directory?.entry(name), isRight(kind), let inode = table.existing(id), inode.recall == nil,
+            inode.settleWaiters == 0, inode.removed == nil, !inode.mustReport, metadata.holdsExclusive(id)
         else { return nil }
-        return file
+        return inode
     }
+
+    /// Fifos, sockets and devices are open without a word to us.
+    private func isFile(_ kind: FileKind) -> Bool { kind == .file || kind == .symlink }
 
     /// There is nothing to commit, which would have to be durable before the name changes, and nothing to tell.
     private func isClean(_ file: CachedInode) -> Bool { !file.isDirty && !file.hasUntoldLoss }
@@ -121,8 +136,10 @@ extension DistributedFilesystem {
     /// Changes an entry and the directory's attributes as the leader will.
     private func note(_ directory: CachedInode, _ name: Name, _ entry: DirectoryCache.Entry) {
         var attributes = directory.delegation?.attributes ?? cachedAttributes(directory)
-        let wasAbsent = directory.directory?.entry(name) == .absent
-        attributes?.entries -= wasAbsent ? 0 : 1
+        if case .present(_, let kind)? = directory.directory?.entry(name) {
+            attributes?.entries -= 1
+            if kind == .directory { attributes?.links -= 1 }
+        }
         attributes?.entries += entry == .absent ? 0 : 1
         attributes?.modified = clock.wallTime
         attributes?.changed = clock.wallTime

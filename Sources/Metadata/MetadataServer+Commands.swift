@@ -96,7 +96,7 @@ extension MetadataServer {
     /// Whether a command is one that a session may have written behind, on nothing but what it holds exclusively.
     private func isAlone(_ item: PendingCommand, _ session: MetadataSession, onlyIfRecalled: Bool) -> Bool {
         switch item.proposal.command {
-        case .update, .unlink, .rename: break
+        case .update, .unlink, .removeDirectory, .rename: break
         default: return false
         }
         guard let touched = try? touched(by: item.proposal.command), touched.allSatisfy({ table.holdsExclusive($0, session.id) }) else { return false }

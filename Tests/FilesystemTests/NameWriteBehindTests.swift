@@ -67,6 +67,31 @@ import Testing
         #expect(try await mount.names(held.directory) == [".", "..", "c"])
     }
 
+    @Test func emptyDirectoriesAreRemovedAtOnce() async throws {
+        let held = try await Held()
+        let mount = held.world.mount
+        for name in ["a", "b"] { try await held.unlink(name) }
+        // The root is not held.
+        try await held.afterGate { try await mount.files.removeDirectory(.root, Array("d".utf8)) }
+        let upper = try await mount.makeDirectory("upper")
+        let lower = try await mount.makeDirectory("lower", in: upper)
+        try await mount.put("file", [1], in: lower)
+        let gate = AsyncEvent()
+        mount.metadata.submitGate = { await gate.wait() }
+        held.world.leader.resetCounts()
+        await #expect(throws: Errno.notEmpty) { try await mount.files.removeDirectory(upper, Array("lower".utf8)) }
+        held.world.leader.resetCounts()
+        try await mount.files.unlink(lower, Array("file".utf8))
+        try await mount.files.removeDirectory(upper, Array("lower".utf8))
+        let attributes = try await mount.files.attributes(upper).attributes
+        #expect(attributes.entries == 0 && attributes.links == 2)
+        #expect(held.world.leader.commands.isEmpty)
+        gate.happen()
+        try await mount.files.syncDirectory(upper)
+        try await mount.files.removeDirectory(.root, Array("upper".utf8))
+        #expect(try await mount.names() == [".", ".."])
+    }
+
     @Test(arguments: ["rename", "rename over", "unlink", "move back"]) func othersSeeWhatIsDone(change: String) async throws {
         let held = try await Held(mounts: 2)
         let other = held.world.mounts[1]

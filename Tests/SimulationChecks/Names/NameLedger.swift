@@ -65,7 +65,7 @@ extension NameCall {
     /// Whether it may return before it is durable.
     var mayBeWrittenBehind: Bool {
         switch self {
-        case .unlink, .rename: true
+        case .unlink, .removeDirectory, .rename: true
         default: false
         }
     }

@@ -126,7 +126,6 @@ package final class RecordedNames {
     package func removeDirectory(_ parent: InodeID, _ name: String) async -> Bool {
         let call = ledger.history.begin(client, .removeDirectory(parent: parent.rawValue, name: name))
         do throws(Errno) { try await files.removeDirectory(parent, Array(name.utf8)) } catch { return failed(call, error) ?? false }
-        synced(call)
         return done(call)
     }
 

@@ -37,11 +37,13 @@ package final class HomeWorkload: Workload {
         if home == nil || context.once(in: 8) { await move() }
         guard let home else { return }
         for _ in 0..<context.number(2...8) {
-            switch context.random.below(10) {
+            switch context.random.below(13) {
             case 0...3: await names.rename(home, name, to: home, name, mode: context.once(in: 4) ? .noReplace : .replace)
             case 4...5: await names.unlink(home, name)
             case 6: _ = await names.lookup(home, name)
-            case 7: if context.once(in: 3) { _ = await names.list(home) } else { _ = await names.attributes(home) }
+            case 7...8: await names.removeDirectory(home, name)
+            case 9: _ = await names.makeDirectory(home, name)
+            case 10: if context.once(in: 3) { _ = await names.list(home) } else { _ = await names.attributes(home) }
             default: await make(name)
             }
         }
