@@ -161,6 +161,7 @@ extension DistributedFilesystem {
         let name = try checked(name)
         let directory = table.obtain(parent)
         let inode = table.obtain(id)
+        await settle(inode)
         if inode.removed != nil { throw .notFound }
         try await commit(inode)
         let outcome = try await change([(directory, [name])]) { () async throws(Errno) in

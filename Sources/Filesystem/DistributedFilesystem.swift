@@ -224,7 +224,10 @@ package final class DistributedFilesystem: FileOperations {
         while true {
             if let removed = inode.removed { return removed }
             if let cached = cachedAttributes(inode) { return cached }
-            await settle(inode)
+            guard inode.pendingChanges == 0 else {
+                await settle(inode)
+                continue
+            }
             let mark = mark
             let reply = try await ask(.attributes(inode.id))
             guard case .attributes(let attributes) = reply.answer else { throw nonsense("a question for attributes") }

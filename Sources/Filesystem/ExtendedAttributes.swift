@@ -9,6 +9,7 @@ extension DistributedFilesystem {
     package func xattr(_ id: InodeID, name: [UInt8]) async throws(Errno) -> [UInt8] {
         guard name.count <= Limits.xattrNameBytes else { throw .range }
         let inode = table.obtain(id)
+        await settle(inode)
         if inode.removed != nil {
             guard let value = inode.xattrs[name] ?? nil else { throw .noData }
             return value
@@ -56,6 +57,7 @@ extension DistributedFilesystem {
 
     package func xattrNames(_ id: InodeID) async throws(Errno) -> [[UInt8]] {
         let inode = table.obtain(id)
+        await settle(inode)
         if inode.removed != nil { return Array(inode.xattrs.keys) }
         if let attributes = cachedAttributes(inode) {
             if attributes.xattrs == 0 { return [] }
@@ -72,6 +74,7 @@ extension DistributedFilesystem {
         guard !name.isEmpty, name.count <= Limits.xattrNameBytes else { throw .range }
         guard value.count <= Limits.xattrValueBytes else { throw .tooBig }
         let inode = table.obtain(id)
+        await settle(inode)
         if let removed = inode.removed { return try setXattr(inode, removed, name, value, mode) }
         var dropsSetGID = false
         if let groups, name == AccessControlList.accessName {

@@ -136,6 +136,7 @@ extension DistributedFilesystem {
         let inode = table.obtain(id)
         inode.pins += 1
         defer { inode.pins -= 1 }
+        await settle(inode)
         if let removed = inode.removed, size == nil {
             var change = change
             change.changed = change.changed ?? clock.wallTime
