@@ -28,6 +28,8 @@ extension DistributedFilesystem {
             if attempt > 0 { await clock.sleep(nanoseconds: attempt * 5 * Nanoseconds.millisecond) }
             while let recall = inode.recall { await recall.wait() }
             let attributes = try await currentAttributes(inode)
+            // The leader knows it no more.
+            if inode.removed != nil { throw .stale }
             if attributes.kind != .file || (inode.recall == nil && metadata.holdsLease(inode.id)) { return attributes }
         }
         // Others write to it all the time: an exclusive lease is given to those who wait in their order.
