@@ -125,6 +125,25 @@ import Testing
         #expect(ledger.check(bound: 1000).violations.isEmpty == (!isSynced && cause != nil && cause != .dropped))
     }
 
+    /// The leader has carried it out: what returns late is as durable as what returned before.
+    @Test(arguments: [false, true]) func aCreationThatReturnsAfterTheLossIsNotLost(isThere: Bool) {
+        let recorder = Recorder(clock: clock)
+        let (writer, reader) = (recorder.started(machine: 1), recorder.started(machine: 2))
+        let ledger = NameLedger(area: "names", root: InodeID(rawValue: 2), recorder: recorder)
+        func file(links: UInt32) -> NameOutcome { .entry(NameAttributes(inode: 9, kind: .file, links: links, entries: 0)) }
+        func note(_ client: ClientID, _ call: NameCall, _ outcome: NameOutcome) { ledger.history.end(ledger.history.begin(client, call), outcome) }
+        note(reader, .create(parent: 2, name: "a", kind: .fifo, isExclusive: true, target: "", symbol: NameState.symbolBit | 1),
+            .entry(NameAttributes(inode: 8, kind: .fifo, links: 1, entries: 0)))
+        note(writer, .unlink(parent: 2, name: "a"), .done)
+        let creation = ledger.history.begin(
+            writer, .create(parent: 2, name: "b", kind: .file, isExclusive: true, target: "", symbol: NameState.symbolBit | 2))
+        recorder.sessionLost(writer)
+        ledger.history.end(creation, file(links: 1))
+        note(writer, .link(inode: 9, parent: 2, name: "c"), file(links: 2))
+        if !isThere { note(reader, .lookup(parent: 2, name: "b"), .failed(ENOENT)) }
+        #expect(ledger.check(bound: 1000).violations.isEmpty == isThere)
+    }
+
     @Test func anErrorThatIsToldAllowsALossBefore() {
         let recorder = Recorder(clock: clock)
         let (writer, reader) = (recorder.started(machine: 1), recorder.started(machine: 2))

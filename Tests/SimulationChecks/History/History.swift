@@ -27,8 +27,13 @@ package final class History<Call: Sendable, Outcome: Sendable> {
 
     /// The operations as far as they bind: changes that their callers were told of, but that were not durable when their client died or lost its session,
     /// may have happened or not. What such a client was shown after the first of them, and what failed, may rest on it.
-    /// - Parameter isBehind: whether a call may return before it is durable.
-    package func operations(writtenBehind isBehind: (Call) -> Bool, changes: (Call) -> Bool, hasFailed: (Outcome) -> Bool) -> [Operation<Call, Outcome>] {
+    /// - Parameters:
+    ///   - isBehind: whether a call may return before it is durable.
+    ///   - isDurable: whether a call that has succeeded is durable, whenever it returned: it may return after the loss.
+    package func operations(
+        writtenBehind isBehind: (Call) -> Bool, durable isDurable: (Call) -> Bool = { _ in false }, changes: (Call) -> Bool,
+        hasFailed: (Outcome) -> Bool
+    ) -> [Operation<Call, Outcome>] {
         var result = operations
         for loss in recorder.losses where loss.cause != .dropped {
             let durable = recorder.durable(loss)
@@ -40,6 +45,7 @@ package final class History<Call: Sendable, Outcome: Sendable> {
             result = result.compactMap { operation in
                 guard isLate(operation), operation.called >= first.called, let outcome = operation.outcome else { return operation }
                 guard changes(operation.call), !hasFailed(outcome) else { return nil }
+                guard !isDurable(operation.call) else { return operation }
                 return Operation(client: operation.client, call: operation.call, outcome: nil, called: operation.called, returned: nil)
             }
         }

@@ -36,7 +36,7 @@ package final class NameLedger: Ledger {
     package func check(bound: Int) -> CheckReport {
         var report = CheckReport()
         let binding = history.operations(
-            writtenBehind: { $0.mayBeWrittenBehind }, changes: { $0.changes },
+            writtenBehind: { $0.mayBeWrittenBehind }, durable: { $0.isDurable }, changes: { $0.changes },
             hasFailed: { if case .failed = $0 { true } else { false } })
         let operations = binding.filter { $0.outcome != nil || $0.call.changes }
         report.operations = history.operations.count
@@ -66,6 +66,15 @@ extension NameCall {
     var mayBeWrittenBehind: Bool {
         switch self {
         case .unlink, .removeDirectory, .rename: true
+        default: false
+        }
+    }
+
+    /// Whether the leader has carried it out when it succeeds. A creation that may open what is there may have gone by a cached name.
+    var isDurable: Bool {
+        switch self {
+        case .create(_, _, _, let isExclusive, _, _): isExclusive
+        case .link: true
         default: false
         }
     }
