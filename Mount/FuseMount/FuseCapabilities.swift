@@ -19,7 +19,7 @@ struct FuseCapability: Sendable {
         // instead of showing them the past. The kernel lets this exclude explicit_inval_data.
         .init(name: "auto_inval_data", bit: bits(FUSE_CAP_AUTO_INVAL_DATA), wanted: true),
         .init(name: "explicit_inval_data", bit: bits(FUSE_CAP_EXPLICIT_INVAL_DATA), wanted: false),
-        // The second version of it is wanted: see `FuseInit`. Kernels before 5.12 clear set-id bits by setattr when a file is written or changes its owner.
+        // The second version of it is wanted: see `FuseTranslation`. Kernels before 5.12 clear set-id bits by setattr when a file is written or changes its owner.
         .init(name: "handle_killpriv", bit: bits(FUSE_CAP_HANDLE_KILLPRIV), wanted: false),
         // Dirty pages in the kernel would be neither ordered nor coherent between machines.
         .init(name: "writeback_cache", bit: bits(FUSE_CAP_WRITEBACK_CACHE), wanted: false),

@@ -42,7 +42,7 @@ package final class FuseMount {
     /// Whether the kernel can be made to forget inodes that nobody uses. Right once `mount` has returned.
     package var canPrune: Bool { session?.canPrune ?? false }
     /// Whether the kernel leaves it to `FileOperations.dropPrivileges` to take set-id bits and capabilities away. Right once `mount` has returned.
-    package var leavesPrivileges: Bool { session?.beginning.leavesPrivileges ?? false }
+    package var leavesPrivileges: Bool { session?.translation.leavesPrivileges ?? false }
 
     // MARK: Mounting
 
@@ -131,7 +131,7 @@ package final class FuseMount {
             "mounted",
             [
                 "path": path, "device": entry.device, "names cached": session.canInvalidateEntries ? "yes" : "no",
-                "privileges left to us": session.beginning.leavesPrivileges ? "yes" : "no",
+                "privileges left to us": session.translation.leavesPrivileges ? "yes" : "no",
             ])
         return (entry.device, nil)
     }

@@ -34,10 +34,15 @@ extension FuseSession {
             guard let file else { return FuseRequest.refuse(request, EINVAL) }
             let flags = file.pointee.flags
             FuseRequest.serve(request, .change) { request, operations throws(Errno) in
+                let parent = InodeID(rawValue: parent)
+                let mode = UInt16(mode & 0o7777)
                 let (entry, opened): (EntryReply, OpenReply)
                 do throws(Errno) {
-                    (entry, opened) = try await operations.create(
-                        InodeID(rawValue: parent), name, mode: UInt16(mode & 0o7777), flags: flags | O_EXCL, request.caller)
+                    if name == FuseTranslation.noName {
+                        (entry, opened) = try await operations.createTemporary(parent, mode: mode, flags: flags, request.caller)
+                    } else {
+                        (entry, opened) = try await operations.create(parent, name, mode: mode, flags: flags | O_EXCL, request.caller)
+                    }
                 } catch {
                     // Another machine made it a moment before. The kernel takes whatever is opened here for the caller's own new file and checks no
                     // permissions (FMODE_CREATED, fs/namei.c); after ESTALE it looks the name up and opens what it finds.

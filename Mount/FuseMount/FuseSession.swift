@@ -26,7 +26,7 @@ final class FuseSession: @unchecked Sendable {
     let options: FuseOptions
     let log: Log
     let interrupts = InterruptWatch()
-    let beginning = FuseInit()
+    let translation = FuseTranslation()
     private var pointer: OpaquePointer?
     private let draining = Atomic<Bool>(false)
     private let cachesEntries = Atomic<Bool>(false)
@@ -83,7 +83,7 @@ final class FuseSession: @unchecked Sendable {
                     + (denied ? "; run as root, or without allow_other" : ""))
         }
         // The kernel holds INIT back until the first read.
-        if !FuseInit.install(on: pointer) { log.warning("requests of the kernel cannot be looked at; small writes will be slower") }
+        if !FuseTranslation.install(on: pointer) { log.warning("requests of the kernel cannot be looked at; small writes will be slower") }
     }
 
     /// A descriptor of our own for the session's device, for notifications. Not for child processes: the kernel ends a mount's

@@ -143,7 +143,7 @@ extension DistributedFilesystem {
     }
 
     /// A new inode comes with its lease, and all about it is known.
-    private func learnFresh(_ attributes: Attributes, target: [UInt8]) {
+    func learnFresh(_ attributes: Attributes, target: [UInt8]) {
         let child = table.obtain(attributes.inode)
         guard metadata.holdsLease(child.id), child.stored == nil else { return }
         child.stored = attributes

@@ -30,6 +30,9 @@ package protocol FileOperations: AnyObject, Sendable {
     /// The flags of the next write: fcntl(2) may have changed O_APPEND, and pwritev2(2) wishes O_DSYNC for one write.
     func setFlags(_ inode: InodeID, handle: UInt64, flags: Int32)
     func create(_ parent: InodeID, _ name: [UInt8], mode: UInt16, flags: Int32, _ caller: Caller) async throws(Errno) -> (EntryReply, OpenReply)
+    /// Makes a file without a name and opens it (O_TMPFILE, open(2)). One that `link` gives a name is as if made under it; any other goes with its last
+    /// handle. It has from `parent` what a file made there would have.
+    func createTemporary(_ parent: InodeID, mode: UInt16, flags: Int32, _ caller: Caller) async throws(Errno) -> (EntryReply, OpenReply)
     /// Up to `count` bytes as slices to be sent one after another; shorter only at the end of the file.
     func read(_ inode: InodeID, handle: UInt64, offset: UInt64, count: Int) async throws(Errno) -> [Slice]
     /// Returns the number of bytes taken, always all of them.

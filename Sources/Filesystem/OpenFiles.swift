@@ -115,6 +115,34 @@ extension DistributedFilesystem {
         }
     }
 
+    package func createTemporary(
+        _ parent: InodeID, mode: UInt16, flags: Int32, _ caller: Caller
+    ) async throws(Errno) -> (EntryReply, OpenReply) {
+        for isLast in [false, false, true] {
+            let outcome: Outcome
+            do throws(Errno) {
+                outcome = try await perform(
+                    .createTemporary(parent: parent, mode: mode & 0o7777, umask: caller.umask & 0o777, uid: caller.uid, gid: caller.gid))
+            } catch {
+                // The directory is gone, or the one that was made: its answer was lost, and the leader changed.
+                guard error == .stale, !isLast else { throw error }
+                continue
+            }
+            guard case .done(let attributes?, _) = outcome else { throw nonsense("a create") }
+            learnFresh(attributes, target: [])
+            let inode = table.obtain(attributes.inode)
+            // The leader counts it as open since it was made.
+            inode.mustReport = true
+            inode.lookups += 1
+            let opened = opened(inode, flags: flags)
+            trim()
+            return (
+                EntryReply(attributes: attributes, attributesValidity: attributeValidity(inode, of: attributes), entryValidity: 0), opened
+            )
+        }
+        throw .stale
+    }
+
     package func release(_ id: InodeID, handle: UInt64) async {
         guard let file = handles[handle], file.inode.id == id else { return }
         handles[handle] = nil

@@ -203,6 +203,11 @@ extension LeaderMetadataClient {
                 (try Grants(from: &reader), try Outcome(from: &reader), try reader.boolean())
             }
             _ = install(grants, connection, number)
+            // Whether the leader still counts as open what it made the first time is not certain; nobody has seen it, so another will do.
+            if isRemembered, case .createTemporary = item.command, case .done(let attributes?, _) = outcome {
+                release([attributes.inode])
+                return .success(.failed(.stale))
+            }
             noteOpen(item.command, outcome)
             if isRemembered { onOutdated?(outcome.inodes) }
             return .success(outcome)
@@ -254,6 +259,7 @@ extension LeaderMetadataClient {
         }
         guard case .success(let outcome) = result else { return }
         onOutdated?(outcome.inodes)
+        if case .createTemporary = item.command { release(outcome.inodes) }
     }
 
     /// An inode that lives on only because it is open here must be claimed from the next leader.
@@ -263,6 +269,7 @@ extension LeaderMetadataClient {
             (.removeDirectory(_, _, keep: true), .removed(let attributes, orphaned: true, _)):
             opens.insert(attributes.inode)
         case (.rename(_, _, _, _, _, keep: true), .renamed(_, let other?, orphaned: true, _)): opens.insert(other.inode)
+        case (.createTemporary, .done(let attributes?, _)): opens.insert(attributes.inode)
         default: break
         }
     }

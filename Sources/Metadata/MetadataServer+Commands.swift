@@ -52,7 +52,7 @@ extension MetadataServer {
     /// Which commands a client may send. Sessions, collection and reaping are the leader's own business; records belong to daemons.
     private static func mayCome(_ command: Command, from role: Role, hasSession: Bool) -> Bool {
         switch command {
-        case .create, .link, .unlink, .removeDirectory, .rename, .update, .setXattr, .removeXattr: hasSession
+        case .create, .createTemporary, .link, .unlink, .removeDirectory, .rename, .update, .setXattr, .removeXattr: hasSession
         case .setRecord: role == .node || role == .administrator
         case .reap, .openSession, .closeSession, .collect, .collected: false
         }
@@ -155,6 +155,8 @@ extension MetadataServer {
             if let other = try child(to, newName), !result.contains(other) { result.append(other) }
             return result
         case .update(let inode, _, _, _), .setXattr(let inode, _, _, _, _), .removeXattr(let inode, _): return [inode]
+        // Of the directory it takes what it finds when it is carried out, and changes nothing.
+        case .createTemporary: return []
         case .reap, .openSession, .closeSession, .collect, .collected, .setRecord: return []
         }
     }
@@ -242,10 +244,14 @@ extension MetadataServer {
         var grants = Grants(number: item.session?.recalls ?? 0)
         if let session = item.session, !session.isFenced, leadership != nil {
             func grant(_ inode: InodeID, exclusive: Bool = false) { if !isRemembered { self.grant(inode, to: session, exclusive: exclusive, &grants) } }
-            let isCreation = if case .create = item.proposal.command { true } else { false }
+            let isTemporary = if case .createTemporary = item.proposal.command { true } else { false }
+            let isCreation = if case .create = item.proposal.command { true } else { isTemporary }
             switch outcome {
             case .done(let attributes, let parents):
-                if let inode = attributes?.inode { grant(inode, exclusive: isCreation) }
+                if let inode = attributes?.inode {
+                    grant(inode, exclusive: isCreation)
+                    if isTemporary { table.setOpen(inode, session.id) }
+                }
                 for parent in parents { grant(parent.inode) }
             case .removed(let attributes, let orphaned, let parents):
                 if orphaned, item.isOpenHere { table.setOpen(attributes.inode, session.id) }

@@ -18,6 +18,7 @@ private enum Tag {
     static let collect: UInt8 = 12
     static let collected: UInt8 = 13
     static let setRecord: UInt8 = 14
+    static let createTemporary: UInt8 = 15
 }
 
 extension Command: ByteCodable {
@@ -28,6 +29,10 @@ extension Command: ByteCodable {
                 parent: try InodeID(from: &reader), name: try Name(from: &reader), kind: try reader.choice(), mode: try reader.integer(),
                 umask: try reader.integer(), uid: try reader.integer(), gid: try reader.integer(), device: try reader.integer(),
                 target: try reader.bytes(max: Limits.symlinkBytes))
+        case Tag.createTemporary:
+            self = .createTemporary(
+                parent: try InodeID(from: &reader), mode: try reader.integer(), umask: try reader.integer(), uid: try reader.integer(),
+                gid: try reader.integer())
         case Tag.link:
             self = .link(inode: try InodeID(from: &reader), parent: try InodeID(from: &reader), name: try Name(from: &reader))
         case Tag.unlink:
@@ -79,6 +84,13 @@ extension Command: ByteCodable {
             writer.integer(gid)
             writer.integer(device)
             writer.bytes(target)
+        case .createTemporary(let parent, let mode, let umask, let uid, let gid):
+            writer.integer(Tag.createTemporary)
+            parent.encode(to: &writer)
+            writer.integer(mode)
+            writer.integer(umask)
+            writer.integer(uid)
+            writer.integer(gid)
         case .link(let inode, let parent, let name):
             writer.integer(Tag.link)
             inode.encode(to: &writer)

@@ -150,8 +150,9 @@ package struct Invariants {
     }
 
     private mutating func readOthers() throws(StoreError) {
-        try each(.orphan) { this, fields, key, _ in
+        try each(.orphan) { this, fields, key, value in
             guard let inode = this.owner(&fields, key, "a row of orphans"), fields.isAtEnd else { return }
+            guard value == OrphanRow.removed || value == OrphanRow.temporary else { return this.unreadable(key) }
             this.inodes[inode]?.isOrphan = true
         }
         try each(.location) { this, fields, key, value in

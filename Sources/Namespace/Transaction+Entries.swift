@@ -6,7 +6,6 @@ extension Transaction {
     func create(
         parent: InodeID, name: Name, kind: FileKind, mode: UInt16, umask: UInt16, uid: UInt32, gid: UInt32, device: UInt32, target: [UInt8]
     ) throws(Failure) -> Outcome {
-        guard mode <= 0o7777, umask <= 0o777 else { throw .refused(.invalid) }
         if kind == .symlink {
             guard target.count <= Limits.symlinkBytes else { throw .refused(.nameTooLong) }
             guard !target.isEmpty, !target.contains(0) else { throw .refused(.invalid) }
@@ -15,6 +14,25 @@ extension Transaction {
         }
         var directory = try directory(parent)
         guard try entry(parent, name) == nil else { throw .refused(.exists) }
+        let record = try makeInode(
+            in: directory, kind, mode: mode, umask: umask, uid: uid, gid: gid, links: kind == .directory ? 2 : 1, device: device, target: target)
+        try attach(record.attributes, to: &directory, name)
+        put(directory)
+        return .done(attributes: record.attributes, parents: [directory.attributes])
+    }
+
+    func createTemporary(parent: InodeID, mode: UInt16, umask: UInt16, uid: UInt32, gid: UInt32) throws(Failure) -> Outcome {
+        let record = try makeInode(
+            in: try directory(parent), .file, mode: mode, umask: umask, uid: uid, gid: gid, links: 0, device: 0, target: [])
+        put(RowKey.orphan(record.attributes.inode), OrphanRow.temporary)
+        return .done(attributes: record.attributes, parents: [])
+    }
+
+    /// A new inode with what it has from its directory, and its rows.
+    private func makeInode(
+        in directory: InodeRecord, _ kind: FileKind, mode: UInt16, umask: UInt16, uid: UInt32, gid: UInt32, links: UInt32, device: UInt32, target: [UInt8]
+    ) throws(Failure) -> InodeRecord {
+        guard mode <= 0o7777, umask <= 0o777 else { throw .refused(.invalid) }
         // The top 16 bits are the partition.
         guard state.nextInode < 1 << 48 else { throw .refused(.notPermitted) }
         let inode = InodeID(rawValue: state.nextInode)
@@ -27,15 +45,13 @@ extension Transaction {
         var record = InodeRecord(
             Attributes(
                 inode: inode, kind: kind, mode: inheritsGroup && isDirectory ? mode | 0o2000 : mode, uid: uid,
-                gid: inheritsGroup ? directory.attributes.gid : gid, links: isDirectory ? 2 : 1, size: UInt64(target.count), allocated: 0,
+                gid: inheritsGroup ? directory.attributes.gid : gid, links: links, size: UInt64(target.count), allocated: 0,
                 device: hasDevice ? device : 0, accessed: time, modified: time, changed: time, created: time, version: 1, entries: 0,
-                parent: isDirectory ? parent : InodeID(rawValue: 0)))
+                parent: isDirectory ? directory.attributes.inode : InodeID(rawValue: 0)))
         if kind != .symlink { try inheritLists(&record, from: directory, umask: umask) }
         put(record)
         if kind == .symlink { put(RowKey.symlink(inode), target) }
-        try attach(record.attributes, to: &directory, name)
-        put(directory)
-        return .done(attributes: record.attributes, parents: [directory.attributes])
+        return record
     }
 
     func link(inode: InodeID, parent: InodeID, name: Name) throws(Failure) -> Outcome {
@@ -43,8 +59,10 @@ extension Transaction {
         guard record.attributes.kind != .directory else { throw .refused(.notPermitted) }
         var directory = try directory(parent)
         guard try entry(parent, name) == nil else { throw .refused(.exists) }
-        // An orphan cannot come back: its reaping may be on the way.
-        guard record.attributes.links > 0 else { throw .refused(.notFound) }
+        if record.attributes.links == 0 {
+            guard try get(RowKey.orphan(inode)) == OrphanRow.temporary else { throw .refused(.notFound) }
+            delete(RowKey.orphan(inode))
+        }
         guard record.attributes.links < Limits.links else { throw .refused(.tooManyLinks) }
         record.attributes.links += 1
         record.attributes.change(at: time)
@@ -122,7 +140,7 @@ extension Transaction {
         var budget = Limits.extentsFreedPerCommand
         if !keep, try free(record, budget: &budget) { return false }
         if keep { put(record) }
-        put(RowKey.orphan(inode), [])
+        put(RowKey.orphan(inode), OrphanRow.removed)
         return true
     }
 
@@ -133,7 +151,8 @@ extension Transaction {
         for inode in inodes {
             guard budget > 0 else { break }
             guard try get(RowKey.orphan(inode)) != nil else { continue }
-            if try free(try self.inode(inode), budget: &budget) { delete(RowKey.orphan(inode)) }
+            // What is freed in part must not get a name any more.
+            if try free(try self.inode(inode), budget: &budget) { delete(RowKey.orphan(inode)) } else { put(RowKey.orphan(inode), OrphanRow.removed) }
         }
         return .done(attributes: nil, parents: [])
     }

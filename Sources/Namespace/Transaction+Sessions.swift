@@ -69,6 +69,8 @@ extension Transaction {
         switch command {
         case .create(let parent, let name, let kind, let mode, let umask, let uid, let gid, let device, let target):
             try create(parent: parent, name: name, kind: kind, mode: mode, umask: umask, uid: uid, gid: gid, device: device, target: target)
+        case .createTemporary(let parent, let mode, let umask, let uid, let gid):
+            try createTemporary(parent: parent, mode: mode, umask: umask, uid: uid, gid: gid)
         case .link(let inode, let parent, let name): try link(inode: inode, parent: parent, name: name)
         case .unlink(let parent, let name, let keep): try unlink(parent: parent, name: name, keep: keep)
         case .removeDirectory(let parent, let name, let keep): try removeDirectory(parent: parent, name: name, keep: keep)

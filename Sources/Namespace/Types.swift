@@ -206,6 +206,8 @@ package enum Command: Equatable, Sendable {
     /// control list, which then takes the umask's place.
     case create(
         parent: InodeID, name: Name, kind: FileKind, mode: UInt16, umask: UInt16, uid: UInt32, gid: UInt32, device: UInt32, target: [UInt8])
+    /// Makes a file without a name, as one in `parent` would be: an orphan that may still be linked (O_TMPFILE, open(2)).
+    case createTemporary(parent: InodeID, mode: UInt16, umask: UInt16, uid: UInt32, gid: UInt32)
     case link(inode: InodeID, parent: InodeID, name: Name)
     /// Removes an entry. `keep`: some session has the inode open, so at its last link it becomes an orphan, to be reaped.
     case unlink(parent: InodeID, name: Name, keep: Bool)

@@ -142,6 +142,8 @@ struct RandomCalls {
 
     private mutating func call(_ side: Int) -> Call {
         switch random.below(104) {
+        case 0 where random.one(in: 2):
+            return .open(path(), flags: Flags.temporary | O_RDWR | (random.one(in: 4) ? O_EXCL : 0), mode: mode())
         case 0..<14: return .open(path(), flags: openFlags(), mode: mode())
         case 14..<19: return .close(descriptor(side))
         case 19..<24: return .write(descriptor(side), content())
@@ -160,6 +162,7 @@ struct RandomCalls {
         case 55..<57: return .removeDirectory(path())
         case 57..<61: return .unlink(path())
         case 61..<66: return .rename(path(), path(), flags: random.pick([0, 0, 0, 0, Flags.noReplace, Flags.exchange]))
+        case 66 where random.one(in: 2): return .linkDescriptor(descriptor(side), path())
         case 66..<69: return .link(path(), path(), follow: random.one(in: 5))
         case 69..<70: return .symlink(Array(random.pick(["a", "b", "c/d", "../a", ".", "d", "nowhere"]).utf8), path())
         case 70..<71: return .readLink(path())

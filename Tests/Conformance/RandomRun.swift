@@ -86,6 +86,7 @@ package final class RandomRun {
         case .unlink(let path), .removeDirectory(let path): [.link(path)]
         case .rename(let path, let other, _): [.link(path), .link(other)]
         case .link(let path, _, _): [.link(path), .path(path)]
+        case .linkDescriptor(let number, _): [.descriptor(number)]
         default: []
         }
     }

@@ -59,8 +59,7 @@ extension KernelModel {
     // MARK: open(2)
 
     private func open(_ path: Path, _ flags: Int32, _ mode: UInt32, _ user: User) async throws -> Returned {
-        // libfuse 3.14 has no operation for it.
-        guard flags & Flags.temporary != Flags.temporary else { throw fail(EOPNOTSUPP) }
+        if flags & Flags.temporary == Flags.temporary { return try await openTemporary(path, flags, mode, user) }
         let creates = flags & O_CREAT != 0
         if creates, flags & Flags.directory != 0 { throw fail(EINVAL) }
         if flags & Flags.path != 0 {
@@ -89,6 +88,17 @@ extension KernelModel {
             if creates { try await mayCreateInSticky(walk.directory, found, user) }
             return try await open(found, flags, user)
         }
+    }
+
+    /// build_open_flags and do_tmpfile.
+    private func openTemporary(_ path: Path, _ flags: Int32, _ mode: UInt32, _ user: User) async throws -> Returned {
+        guard flags & O_ACCMODE != O_RDONLY else { throw fail(EINVAL) }
+        let directory = try await resolve(path, user, follow: flags & Flags.noFollow == 0)
+        guard directory.kind == .directory else { throw fail(ENOTDIR) }
+        try await mayCreate(directory.inode, user)
+        let mode = try await prepared(mode, in: directory.inode, user)
+        let (entry, opened) = try await files.createTemporary(directory.inode, mode: mode, flags: flags, caller(user))
+        return add(OpenDescriptor(inode: entry.attributes.inode, kind: .file, handle: opened.handle, flags: flags))
     }
 
     /// may_create_in_sticky, with /proc/sys/fs/protected_regular at 2 or as this machine has it.

@@ -19,8 +19,12 @@ extension KernelModel {
             let found = try await resolve(path, user, follow: follow)
             try await link(found, other, user, isProtected: true)
         case .linkDescriptor(let number, let path):
-            let found = try await attributes(try descriptor(number).inode)
-            try await link(found, path, user, isProtected: false)
+            let open = try descriptor(number)
+            // CAP_DAC_READ_SEARCH, or the very credentials that opened it (LOOKUP_LINKAT_EMPTY, path_init).
+            guard user.isRoot else { throw fail(ENOENT) }
+            let found = try await attributes(open.inode)
+            let isTemporary = open.flags & Flags.temporary == Flags.temporary && open.flags & O_EXCL == 0
+            try await link(found, path, user, isProtected: false, isTemporary: isTemporary)
         case .symlink(let target, let path):
             guard !target.isEmpty else { throw fail(ENOENT) }
             guard target.count <= 4095 else { throw fail(ENAMETOOLONG) }
@@ -91,7 +95,7 @@ extension KernelModel {
     }
 
     /// do_linkat and vfs_link. With /proc/sys/fs/protected_hardlinks on, as it is by default.
-    private func link(_ found: Attributes, _ path: Path, _ user: User, isProtected: Bool) async throws {
+    private func link(_ found: Attributes, _ path: Path, _ user: User, isProtected: Bool, isTemporary: Bool = false) async throws {
         let walk = try await place(path, user)
         if isProtected, !user.isRoot, user.uid != found.uid {
             let isSafe = found.kind == .file && found.mode & 0o4000 == 0 && found.mode & 0o2010 != 0o2010
@@ -99,7 +103,8 @@ extension KernelModel {
         }
         try await mayCreate(walk.directory, user)
         guard found.kind != .directory else { throw fail(EPERM) }
-        guard found.links > 0 else { throw fail(ENOENT) }
+        // I_LINKABLE, vfs_link.
+        guard found.links > 0 || isTemporary else { throw fail(ENOENT) }
         _ = try await files.link(found.inode, to: walk.directory, walk.last)
     }
 

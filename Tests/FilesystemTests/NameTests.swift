@@ -234,6 +234,34 @@ import Testing
         #expect(try await mount.files.setAttributes(fifo, AttributeChange(mode: 0o640), size: nil, handle: nil).attributes.mode == 0o640)
     }
 
+    /// It lives as long as it is open, or has a name.
+    @Test(arguments: [false, true]) func temporaryFiles(getsName: Bool) async throws {
+        let world = try World(mounts: 2)
+        let (mount, other) = (world.mounts[0], world.mounts[1])
+        let content = (0..<3 << 20).map { UInt8(truncatingIfNeeded: $0 ^ $0 >> 8) }
+        let (entry, opened) = try await mount.files.createTemporary(.root, mode: 0o640, flags: O_RDWR, mount.caller)
+        let inode = entry.attributes.inode
+        #expect(entry.attributes.links == 0 && entry.entryValidity == 0)
+        try await mount.write(inode, opened.handle, at: 0, content)
+        #expect(try await mount.read(inode, opened.handle) == content)
+        #expect(try await other.names() == [".", ".."])
+        if getsName {
+            #expect(try await mount.files.link(inode, to: .root, Array("f".utf8)).attributes.links == 1)
+            let (found, handle) = try await other.open("f")
+            #expect(found == inode)
+            #expect(try await other.read(inode, handle) == content)
+            try await other.close(inode, handle)
+        }
+        try await mount.close(inode, opened.handle)
+        mount.files.forget(inode, count: 2)
+        if getsName {
+            // Nobody counts as having it open.
+            try await other.files.unlink(.root, Array("f".utf8))
+        }
+        await settle()
+        #expect(world.leader.answer(.attributes(inode)) == .failed(.stale))
+    }
+
     @Test func removedButOpenDirectoriesCanBeClosed() async throws {
         let world = try World()
         let directory = try await world.mount.makeDirectory("d")

@@ -97,6 +97,9 @@ package final class FakeLeader {
         switch (command, outcome) {
         case (.create, .done(let attributes?, _)):
             if grantsLeases { leases[attributes.inode] = [ObjectIdentifier(client): .exclusive] }
+        case (.createTemporary, .done(let attributes?, _)):
+            if grantsLeases { leases[attributes.inode] = [ObjectIdentifier(client): .exclusive] }
+            openBy[attributes.inode, default: []].insert(ObjectIdentifier(client))
         case (_, .removed(let attributes, true, _)):
             openBy[attributes.inode, default: []].insert(ObjectIdentifier(client))
         case (_, .renamed(_, let other?, true, _)):

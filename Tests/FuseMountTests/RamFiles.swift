@@ -332,6 +332,17 @@ final class RamFiles: FileOperations {
         return (looked(node), OpenReply(handle: handle(), keepCache: keepCache, direct: false))
     }
 
+    func createTemporary(_ parent: InodeID, mode: UInt16, flags: Int32, _ caller: Caller) async throws(Errno) -> (EntryReply, OpenReply) {
+        await pass(Array("temporary".utf8))
+        _ = try node(parent)
+        let inode = InodeID(rawValue: nextInode)
+        nextInode += 1
+        let node = Node(Self.attributes(inode, .file, mode & ~caller.umask, caller))
+        node.attributes.links = 0
+        nodes[inode] = node
+        return (looked(node), OpenReply(handle: handle(), keepCache: keepCache, direct: false))
+    }
+
     func read(_ inode: InodeID, handle: UInt64, offset: UInt64, count: Int) async throws(Errno) -> [Slice] {
         self.count("read")
         let node = try node(inode)

@@ -62,7 +62,8 @@ enum SampleTree {
 
     /// One or more of each kind, about the tree's own inodes.
     static let commands: [Command] = [
-        create("n", in: 2, .file), .link(inode: inode(4), parent: .root, name: name("l")), .unlink(parent: inode(2), name: name("f"), keep: false),
+        create("n", in: 2, .file), .createTemporary(parent: inode(2), mode: 0o640, umask: 0o22, uid: 1, gid: 2),
+        .link(inode: inode(4), parent: .root, name: name("l")), .unlink(parent: inode(2), name: name("f"), keep: false),
         .removeDirectory(parent: inode(2), name: name("e"), keep: false),
         .rename(from: .root, name: name("d"), to: .root, newName: name("x"), mode: .replace, keep: false),
         .rename(from: .root, name: name("g"), to: inode(2), newName: name("f"), mode: .exchange, keep: true),

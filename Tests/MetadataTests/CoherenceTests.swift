@@ -136,6 +136,51 @@ import TestSupport
         }
     }
 
+    /// It is open from the moment it is made, under the next leader too; afterwards it is freed.
+    @Test @LoopActor func temporaryFilesLiveWhileTheyAreOpen() async throws {
+        let group = TestGroup(3) { $0.collectionInterval = Nanoseconds.second }
+        try await group.start()
+        let a = group.client("a")
+        let command = Command.createTemporary(parent: .root, mode: 0o600, umask: 0, uid: 1, gid: 2)
+        try await group.run {
+            let inode = try #require(try await a.perform(command).attributes?.inode)
+            #expect(a.holdsExclusive(inode))
+            await group.world.clock.sleep(nanoseconds: 3 * Nanoseconds.second)
+            group.kill(try await group.leader())
+            await group.world.clock.sleep(nanoseconds: 10 * Nanoseconds.second)
+            guard case .attributes = try await a.query(.attributes(inode)).answer else {
+                Issue.record("an open file is gone")
+                return
+            }
+            a.release([inode])
+            await group.world.clock.sleep(nanoseconds: 3 * Nanoseconds.second)
+            #expect(try await a.query(.attributes(inode)).answer == .failed(.stale))
+        }
+    }
+
+    /// Whoever is answered from memory cannot know whether the next leader has freed the file meanwhile, and has it made once more; the first one goes.
+    @Test @LoopActor func aTemporaryFileWhoseAnswerIsLostIsLetGo() async throws {
+        let group = TestGroup(3) { $0.collectionInterval = Nanoseconds.second }
+        try await group.start()
+        let a = group.client("a")
+        try await group.run {
+            let before = try #require(try await a.create("file").attributes?.inode)
+            var isCarriedOut = false
+            group.beforeAnswer = { name in
+                guard name == "a", !isCarriedOut else { return }
+                isCarriedOut = true
+                await group.world.clock.sleep(nanoseconds: Nanoseconds.minute)
+            }
+            let first = Task { @LoopActor in try await a.perform(.createTemporary(parent: .root, mode: 0o600, umask: 0, uid: 1, gid: 2)) }
+            try await group.wait { isCarriedOut }
+            group.kill(try await group.leader())
+            #expect(try await first.value == .failed(.stale))
+            let made = InodeID(rawValue: before.rawValue + 1)
+            await group.world.clock.sleep(nanoseconds: 3 * Nanoseconds.second)
+            #expect(try await a.query(.attributes(made)).answer == .failed(.stale))
+        }
+    }
+
     /// The answer to a command dies with the leader. Until the next one answers it from memory, somebody else has changed the inode: what the answer shows
     /// is old, and no lease may come with it.
     @Test @LoopActor func aRememberedOutcomeBringsNoLease() async throws {

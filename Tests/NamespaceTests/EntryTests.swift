@@ -155,6 +155,51 @@ import Testing
         try tree.expectSound()
     }
 
+    @Test func temporaryFilesGetANameOrGo() throws {
+        let tree = try Tree()
+        let directory = try tree.directory("d")
+        try tree.run(.update(inode: directory, attributes: AttributeChange(mode: 0o2777, gid: 7), edits: [], republished: []))
+        let before = try tree.attributes(directory)
+        func make() throws -> Attributes {
+            let outcome = try tree.run(.createTemporary(parent: directory, mode: 0o666, umask: 0o022, uid: 1, gid: 2))
+            guard case .done(let made?, let parents) = outcome, parents.isEmpty else { throw Unexpected(outcome: outcome) }
+            #expect(made.kind == .file && made.links == 0 && made.mode == 0o644 && made.uid == 1 && made.gid == 7)
+            #expect(try tree.edit(made.inode, [extent(0, 1000, 3)]).error == nil)
+            return made
+        }
+        let (named, unnamed) = (try make().inode, try make().inode)
+        #expect(try tree.attributes(directory) == before)
+        #expect(try tree.namespace.orphans(limit: 10) == [named, unnamed])
+        try tree.expectSound()
+        #expect(try tree.link(named, "f", in: directory).attributes?.links == 1)
+        #expect(try tree.namespace.orphans(limit: 10) == [unnamed])
+        // From now on it is a file like any other.
+        #expect(try tree.link(named, "g").attributes?.links == 2)
+        try tree.unlink("g")
+        try tree.unlink("f", in: directory, keep: true)
+        #expect(try tree.link(named, "h").error == .notFound)
+        try tree.expectSound()
+        try tree.run(.reap([named, unnamed]))
+        #expect(tree.namespace.statistics.blocks == 0)
+        #expect(try tree.run(.createTemporary(parent: named, mode: 0o600, umask: 0, uid: 0, gid: 0)).error == .stale)
+        #expect(try tree.run(.createTemporary(parent: try tree.create("h"), mode: 0o600, umask: 0, uid: 0, gid: 0)).error == .notDirectory)
+        #expect(try tree.run(.createTemporary(parent: .root, mode: 0o10000, umask: 0, uid: 0, gid: 0)).error == .invalid)
+        try tree.expectSound()
+    }
+
+    /// What the freeing of an open file has begun with is lost; no name may lead to the rest.
+    @Test func temporaryFileThatIsPartlyFreedGetsNoName() throws {
+        let tree = try Tree()
+        let file = try #require(try tree.run(.createTemporary(parent: .root, mode: 0o600, umask: 0, uid: 1, gid: 2)).attributes?.inode)
+        try fill(tree, file)
+        try tree.run(.reap([file]))
+        #expect(try tree.namespace.orphans(limit: 10) == [file])
+        #expect(try tree.link(file, "f").error == .notFound)
+        try tree.expectSound()
+        try tree.run(.reap([file]))
+        #expect(try tree.namespace.orphans(limit: 10).isEmpty)
+    }
+
     @Test func removedDirectoryThatIsOpenTakesNoEntries() throws {
         let tree = try Tree()
         let directory = try tree.directory("d")
@@ -176,11 +221,8 @@ import Testing
         #expect(try tree.attributes(other).links == 2)
     }
 
-    /// More extents than one command frees: the rest waits as an orphan, also without `keep`.
-    @Test func largeFilesAreFreedInSteps() throws {
-        let tree = try Tree()
-        let file = try tree.create("f")
-        // 10 regions with 8192 extents each: 81920 of the 65536 that one command frees.
+    /// 10 regions with 8192 extents each: 81920 of the 65536 that one command frees.
+    private func fill(_ tree: Tree, _ file: InodeID) throws {
         for region in 0..<10 as Range<UInt64> {
             for half in 0..<2 as Range<UInt64> {
                 let start = region * Limits.regionBytes + half * 4096 * 1024
@@ -188,6 +230,13 @@ import Testing
                 #expect(try tree.edit(file, edits).error == nil)
             }
         }
+    }
+
+    /// More extents than one command frees: the rest waits as an orphan, also without `keep`.
+    @Test func largeFilesAreFreedInSteps() throws {
+        let tree = try Tree()
+        let file = try tree.create("f")
+        try fill(tree, file)
         #expect(try tree.reference(key(5))?.count == 81920 / 64)
         try tree.expectSound()
         let outcome = try tree.unlink("f")

@@ -62,7 +62,8 @@ struct RandomCommands {
     }
 
     private mutating func command() -> Command {
-        switch random(40) {
+        switch random(42) {
+        case 40..<42: return .createTemporary(parent: directory(), mode: UInt16(random(0o10000)), umask: 0o22, uid: 1, gid: 2)
         case 0..<9:
             let kind = [FileKind.file, .file, .directory, .directory, .symlink, .fifo][random(6)]
             return .create(

@@ -209,6 +209,13 @@ final class FaultyFiles: FileOperations {
         try await call { () async throws(Errno) in try await self.files.dropPrivileges(inode, changer) }
     }
 
+    func createTemporary(_ parent: InodeID, mode: UInt16, flags: Int32, _ caller: Caller) async throws(Errno) -> (EntryReply, OpenReply) {
+        try await call { () async throws(Errno) in
+            let (entry, open) = try await self.files.createTemporary(parent, mode: mode, flags: flags, caller)
+            return (self.entry(entry), open)
+        }
+    }
+
     func setFlags(_ inode: InodeID, handle: UInt64, flags: Int32) { files.setFlags(inode, handle: handle, flags: flags) }
 
     func create(

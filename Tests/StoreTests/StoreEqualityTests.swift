@@ -153,7 +153,8 @@ import Testing
         #expect(try rows(try #require(rocks.store)) == rows(try #require(store)))
     }
 
-    /// More than fits the write buffer: a part is written out without being asked, and always the first batches.
+    /// More than fits the write buffer: a part is written out without being asked, and always the first batches. RocksDB does it on threads of its own, which
+    /// may come too late.
     @Test func aCrashLeavesAPrefix() throws {
         let rocks = try Rocks(.flushed)
         let medium = StoreMedium(.flushed)
@@ -172,9 +173,9 @@ import Testing
         store = try SimulatedStore(medium)
         for reader in [rocks.store as (any OrderedReader)?, store] {
             let found = try rows(try #require(reader))
-            let count = Int(try reader?.get([3])?.first ?? 0) + 1
-            #expect(count > 50 && count < 250)
-            #expect(found.map { $0[0] } == (0..<count).map { [1, UInt8($0)] } + (0..<count).map { [2, UInt8($0)] } + [[3]])
+            let count = try reader?.get([3])?.first.map { Int($0) + 1 } ?? 0
+            #expect(count < 250 && (count > 50 || reader is RocksStore))
+            #expect(found.map { $0[0] } == (0..<count).map { [1, UInt8($0)] } + (0..<count).map { [2, UInt8($0)] } + (count > 0 ? [[3]] : []))
         }
     }
 

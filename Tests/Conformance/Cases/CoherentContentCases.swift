@@ -127,6 +127,20 @@ func coherentContentCases() -> CaseTable {
         try one.alice.close(file)
         try one.equal(try two.alice.text("a"), "another")
     }
+    table.addTwo("temporary-file") { one, two in
+        let file = try one.root.open(".", O_RDWR | Flags.temporary, 0o644)
+        try one.root.write(file, pattern(100_000))
+        try one.equal(try two.root.names(), [])
+        try one.root.call(.linkDescriptor(file, "a"))
+        try one.equal(try two.root.content("a"), pattern(100_000))
+        try two.root.put("a", "shorter")
+        try one.equal(try one.root.fstat(file).size, 7)
+        try two.root.unlink("a")
+        try one.equal(try one.root.fstat(file).links, 0)
+        try one.root.write(file, "more")
+        try one.root.close(file)
+        try one.equal(try one.root.names(), [])
+    }
     table.addTwo("open-on-both-unlinked") { one, two in
         try one.alice.put("a", "content")
         let files = [(one, try one.alice.open("a", O_RDWR)), (two, try two.alice.open("a", O_RDWR))]

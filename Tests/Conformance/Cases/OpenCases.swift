@@ -3,7 +3,6 @@ import Glibc
 /// open(2), close(2), umask(2).
 func openCases() -> CaseTable {
     var table = CaseTable("open")
-    let noTemporary = "libfuse 3.14 does not pass FUSE_TMPFILE on: struct fuse_lowlevel_ops has no tmpfile"
     table.add("missing") { c in
         try c.alice.fails(ENOENT, .open("a", flags: O_RDONLY, mode: 0))
         try c.alice.fails(ENOENT, .open("a/b", flags: O_RDWR | O_CREAT, mode: 0o644))
@@ -247,7 +246,7 @@ func openCases() -> CaseTable {
         let link = try c.alice.open("s", Flags.path | Flags.noFollow)
         try c.equal(try c.alice.fstat(link).kind, Flags.symlink)
     }
-    table.add("temporary-file", except: [.mount: noTemporary, .process: noTemporary]) { c in
+    table.add("temporary-file") { c in
         let file = try c.alice.open(".", O_RDWR | Flags.temporary, 0o640)
         try c.alice.write(file, "without a name")
         try c.equal(try c.alice.fstat(file).links, 0)
@@ -255,7 +254,7 @@ func openCases() -> CaseTable {
         try c.equal(try c.alice.names(), [])
         try c.equal(try c.alice.pread(file, 100, at: 0), Array("without a name".utf8))
     }
-    table.add("temporary-file-gets-a-name", except: [.mount: noTemporary, .process: noTemporary]) { c in
+    table.add("temporary-file-gets-a-name") { c in
         let file = try c.root.open(".", O_RDWR | Flags.temporary, 0o640)
         try c.root.write(file, "content")
         try c.root.call(.linkDescriptor(file, "named"))
@@ -265,21 +264,68 @@ func openCases() -> CaseTable {
         try c.equal(try c.root.text("named"), "content")
         try c.root.fails(EBADF, .linkDescriptor(99, "x"))
     }
-    table.add("temporary-file-exclusive-gets-no-name", except: [.mount: noTemporary, .process: noTemporary]) { c in
+    table.add("temporary-file-exclusive-gets-no-name") { c in
         let file = try c.root.open(".", O_RDWR | O_EXCL | Flags.temporary, 0o640)
         try c.root.fails(ENOENT, .linkDescriptor(file, "named"))
     }
-    table.add("temporary-file-is-refused", except: [.oracle: "ext4 has them"]) { c in
-        try c.alice.fails(EOPNOTSUPP, .open(".", flags: O_RDWR | Flags.temporary, mode: 0o640))
-        try c.equal(try c.alice.names(), [])
-    }
-    table.add("temporary-file-errors", except: [.process: noTemporary]) { c in
+    table.add("temporary-file-errors") { c in
         try c.alice.put("a")
         try c.alice.fails(ENOTDIR, .open("a", flags: O_RDWR | Flags.temporary, mode: 0o644))
         try c.alice.fails(ENOENT, .open("x", flags: O_RDWR | Flags.temporary, mode: 0o644))
         try c.alice.fails(EINVAL, .open(".", flags: O_RDONLY | Flags.temporary, mode: 0o644))
         try c.alice.mkdir("d", 0o555)
         try c.alice.fails(EACCES, .open("d", flags: O_RDWR | Flags.temporary, mode: 0o644))
+    }
+    table.add("temporary-file-is-like-one-made-there") { c in
+        try c.alice.mkdir("d", 0o777)
+        try c.root.chown("d", nil, 1003)
+        try c.root.chmod("d", 0o2777)
+        try c.alice.call(.umask(0o027))
+        try c.stamps([], .path("d")) {
+            let file = try c.alice.open("d", O_RDWR | Flags.temporary, 0o666)
+            let status = try c.alice.fstat(file)
+            try c.equal(status.mode & 0o7777, 0o640)
+            try c.equal(status.uid, try c.alice.stat("d").uid)
+            try c.equal(status.gid, 1003)
+            try c.equal(status.size, 0)
+            try c.alice.close(file)
+        }
+        try c.alice.call(.umask(0))
+        try c.alice.rmdir("d")
+    }
+    table.add("temporary-file-with-two-names") { c in
+        let file = try c.root.open(".", O_RDWR | Flags.temporary, 0o600)
+        let content = pattern(300_000)
+        try c.root.write(file, content)
+        try c.root.call(.linkDescriptor(file, "a"))
+        try c.root.fails(EEXIST, .linkDescriptor(file, "a"))
+        try c.root.link("a", "b")
+        try c.equal(try c.root.fstat(file).links, 2)
+        try c.root.unlink("a")
+        try c.root.pwrite(file, "x", at: 5)
+        try c.root.close(file)
+        try c.equal(try c.root.stat("b").links, 1)
+        try c.equal(try c.root.content("b")[5], 0x78)
+        try c.equal(try c.root.content("b").count, content.count)
+    }
+    table.add("removed-file-gets-no-name-again") { c in
+        try c.root.put("a", "content")
+        let file = try c.root.open("a", O_RDWR)
+        try c.root.unlink("a")
+        try c.root.fails(ENOENT, .linkDescriptor(file, "b"))
+        // Nor does one that had been temporary.
+        let temporary = try c.root.open(".", O_RDWR | Flags.temporary, 0o600)
+        try c.root.call(.linkDescriptor(temporary, "c"))
+        try c.root.unlink("c")
+        try c.root.fails(ENOENT, .linkDescriptor(temporary, "d"))
+        try c.equal(try c.root.names(), [])
+    }
+    table.add("temporary-file-in-a-removed-directory") { c in
+        try c.alice.mkdir("d")
+        let file = try c.alice.open("d", O_RDWR | Flags.temporary, 0o600)
+        try c.alice.rmdir("d")
+        try c.alice.write(file, "still there")
+        try c.equal(try c.alice.pread(file, 100, at: 0), Array("still there".utf8))
     }
     table.add("parent-times") { c in
         try c.alice.mkdir("d")

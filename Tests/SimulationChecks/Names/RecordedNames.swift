@@ -106,6 +106,26 @@ package final class RecordedNames {
         } catch { return failed(call, error) }
     }
 
+    /// Makes a file without a name and opens it. The handle is the caller's.
+    package func createTemporary(_ parent: InodeID, flags: Int32) async -> (Attributes, handle: UInt64)? {
+        guard let (entry, open) = try? await files.createTemporary(parent, mode: 0o644, flags: flags, caller) else { return nil }
+        ledger.recorder.saw(entry.attributes, client, ledger.area)
+        files.forget(entry.attributes.inode, count: 1)
+        return (entry.attributes, open.handle)
+    }
+
+    /// Gives a temporary file its first name: for others it is made then.
+    @discardableResult
+    package func link(temporary inode: InodeID, _ parent: InodeID, _ name: String) async -> Attributes? {
+        let call = begin(.file, parent, name, isExclusive: true)
+        do throws(Errno) { return made(call, try await files.link(inode, to: parent, Array(name.utf8)), name) } catch {
+            // After the loss of a session it is gone itself.
+            let isCertain = error.rawValue == EEXIST
+            ledger.history.end(call, isCertain ? .failed(EEXIST) : nil)
+            return nil
+        }
+    }
+
     private func begin(_ kind: FileKind, _ parent: InodeID, _ name: String, isExclusive: Bool, target: String = "") -> Int {
         let symbol = NameState.symbolBit | ledger.recorder.nextTag()
         return ledger.history.begin(

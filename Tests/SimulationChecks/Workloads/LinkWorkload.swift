@@ -53,11 +53,15 @@ package final class LinkWorkload: Workload {
         }
     }
 
-    /// A file under a name of its own, which gets one of the shared names and loses its own.
+    /// A file under a name of its own, or under none, which gets one of the shared names and loses its own.
     private func make() async {
         count += 1
-        let own = "\(context.client).\(count)"
-        guard let made = await names.create(context.area, own, isExclusive: true, flags: O_RDWR) else { return }
+        let own = context.once(in: 3) ? nil : "\(context.client).\(count)"
+        let made =
+            if let own { await names.create(context.area, own, isExclusive: true, flags: O_RDWR) } else {
+                await names.createTemporary(context.area, flags: O_RDWR)
+            }
+        guard let made else { return }
         let inode = made.0.inode
         let cells = context.number(1...(context.once(in: 3) ? 500 : 50))
         let tag = context.recorder.nextTag()
@@ -68,9 +72,9 @@ package final class LinkWorkload: Workload {
         } catch { isWell = false }
         if isWell {
             ledger.note(inode, tag: tag, cells: cells)
-            _ = await names.link(inode, context.area, name)
+            if own == nil { await names.link(temporary: inode, context.area, name) } else { _ = await names.link(inode, context.area, name) }
         }
-        await names.unlink(context.area, own)
+        if let own { await names.unlink(context.area, own) }
         guard context.once(in: 3), isWell else { return await context.files.release(inode, handle: made.handle) }
         held.append(Held(inode: inode, handle: made.handle, losses: context.recorder.lossCount(context.client)))
         if held.count > 4 { await letGo() }

@@ -2,14 +2,20 @@ import CFuse
 import Glibc
 import Synchronization
 
-/// Asks the kernel at INIT for what libfuse 3.14 knows no name of: the request and its answer pass through here
-/// (`fuse_session_custom_io`), and bits are added to the answer that the kernel offered.
+/// What libfuse 3.14 has no name of: all requests and answers pass through here (`fuse_session_custom_io`).
+///
+/// - At INIT, bits are added to the answer that the kernel offered.
+/// - FUSE_TMPFILE (Linux 6.1), which libfuse would answer with ENOSYS, becomes FUSE_CREATE, which has the same layout. The kernel gives such a file the
+///   name "/" (`slash_name`, fs/dcache.c), which none can have.
 ///
 /// Layouts are those of linux/fuse.h, all in the machine's byte order: `fuse_in_header` (40 bytes: length, opcode, unique, …) before
 /// `fuse_init_in` (major, minor, max_readahead, flags, flags2, …); `fuse_out_header` (16 bytes: length, error, unique) and `fuse_init_out`
 /// (major, minor, max_readahead, flags, four words, flags2, …) as two parts.
-final class FuseInit: Sendable {
+final class FuseTranslation: Sendable {
     private static let initOpcode: UInt32 = 26
+    private static let createOpcode: UInt32 = 35
+    private static let temporaryOpcode: UInt32 = 51
+    private static let opcodeOffset = 4
     private static let requestHeaderBytes = 40
     private static let answerHeaderBytes = 16
     private static let flagsOffset = 12
@@ -25,6 +31,9 @@ final class FuseInit: Sendable {
     /// FUSE_DIRECT_IO_ALLOW_MMAP, Linux 6.6: what bypasses the kernel's pages (O_DIRECT, O_APPEND) can be mapped shared all the same.
     private static let mapsDirect: UInt64 = 1 << 36
 
+    /// What a file is called that is to have no name.
+    static let noName: [UInt8] = [0x2F]
+
     /// The number of an INIT that is not answered; 0: none.
     private let number = Atomic<UInt64>(0)
     private let offered = Atomic<UInt64>(0)
@@ -38,25 +47,27 @@ final class FuseInit: Sendable {
         var calls = fuse_custom_io()
         calls.read = { descriptor, buffer, size, data in
             let count = Glibc.read(descriptor, buffer, size)
-            if count > 0, let buffer, let data { FuseInit.of(data).look(UnsafeRawBufferPointer(start: buffer, count: count)) }
+            if count >= FuseTranslation.requestHeaderBytes, let buffer, let data {
+                FuseTranslation.of(data).look(UnsafeMutableRawBufferPointer(start: buffer, count: count))
+            }
             return count
         }
         calls.writev = { descriptor, parts, count, data in
-            if let parts, let data { FuseInit.of(data).amend(UnsafeBufferPointer(start: parts, count: Int(count))) }
+            if let parts, let data { FuseTranslation.of(data).amend(UnsafeBufferPointer(start: parts, count: Int(count))) }
             return Glibc.writev(descriptor, parts, count)
         }
         return fuse_session_custom_io(session, &calls, fuse_session_fd(session)) == 0
     }
 
-    private static func of(_ data: UnsafeMutableRawPointer) -> FuseInit {
-        Unmanaged<FuseSession>.fromOpaque(data).takeUnretainedValue().beginning
+    private static func of(_ data: UnsafeMutableRawPointer) -> FuseTranslation {
+        Unmanaged<FuseSession>.fromOpaque(data).takeUnretainedValue().translation
     }
 
     /// At a request of the kernel, before libfuse sees it.
-    private func look(_ request: UnsafeRawBufferPointer) {
-        guard request.loadUnaligned(fromByteOffset: 4, as: UInt32.self) == Self.initOpcode,
-            request.count >= Self.requestHeaderBytes + Self.requestHighFlagsOffset + 4
-        else { return }
+    private func look(_ request: UnsafeMutableRawBufferPointer) {
+        let opcode = request.loadUnaligned(fromByteOffset: Self.opcodeOffset, as: UInt32.self)
+        if opcode == Self.temporaryOpcode { request.storeBytes(of: Self.createOpcode, toByteOffset: Self.opcodeOffset, as: UInt32.self) }
+        guard opcode == Self.initOpcode, request.count >= Self.requestHeaderBytes + Self.requestHighFlagsOffset + 4 else { return }
         func word(_ offset: Int) -> UInt64 { UInt64(request.loadUnaligned(fromByteOffset: Self.requestHeaderBytes + offset, as: UInt32.self)) }
         let flags = word(Self.flagsOffset)
         offered.store(flags & Self.extended != 0 ? flags | word(Self.requestHighFlagsOffset) << 32 : flags, ordering: .relaxed)
