@@ -352,10 +352,14 @@ package struct Invariants {
         guard inode != .root else { return "/" }
         var names: [String] = []
         var current = inode
+        // As in `Rows.path`: a way that goes round ends when it has gone as far as it had come.
+        var passed = current
         while current != .root {
+            if names.count.nonzeroBitCount == 1 { passed = current }
             guard names.count < Limits.pathDepth, let seen = inodes[current], let name = seen.name else { return nil }
             names.append(name.text)
             current = seen.parent
+            if current == passed { return nil }
         }
         return "/" + names.reversed().joined(separator: "/")
     }
