@@ -161,7 +161,8 @@ extension LeaderMetadataClient {
         case .waits:
             if item.isGrantedEarly { return granted(item, lane) }
             item.isQueued = true
-            if item.isUnwanted || item.isAbandoned { lane.steps.append(.cancel(item)) }
+            // Before the next request of its owner, which would count as what is to be undone.
+            if item.isUnwanted || item.isAbandoned { lane.steps.insert(.cancel(item), at: min(1, lane.steps.count)) }
         case .conflict(let conflict): end(item, .conflict(conflict), lane)
         case .deadlock: end(item, .deadlock, lane)
         case .exhausted: end(item, .exhausted, lane)
