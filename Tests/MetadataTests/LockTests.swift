@@ -227,38 +227,6 @@ import TestSupport
     }
 
     /// The message that it is granted is lost with the connection, not with the leader.
-    /// A request was given up, and is undone when its answer comes at last. What its owner has asked for since stands.
-    @Test @LoopActor func whatIsUndoneIsNotTheNextRequest() async throws {
-        let group = TestGroup(3)
-        try await group.start()
-        let (a, b) = (group.client("a"), group.client("b"))
-        try await group.run {
-            #expect(try await set(a, lock(.exclusive, 1, .flock)) == .granted)
-            var answers = 0
-            group.beforeLockAnswer = { name in
-                guard name == "b" else { return }
-                answers += 1
-                // The first request keeps the second back, which is answered after its caller's deadline and before its own.
-                if answers <= 2 { await group.world.clock.sleep(nanoseconds: (answers == 1 ? 30 : 40) * Nanoseconds.second) }
-            }
-            let other = waiting(b, lock(10, 19, .shared, 2))
-            let first = waiting(b, lock(.exclusive, 1, .flock))
-            await #expect(throws: MetadataError.self) { try await first.value }
-            #expect(try await other.value == .granted)
-            #expect(answers == 2)
-            let second = waiting(b, lock(.exclusive, 1, .flock))
-            await group.world.clock.sleep(nanoseconds: 20 * Nanoseconds.second)
-            #expect(waits(group) == 1)
-            #expect(try await set(a, lock(nil, 1, .flock)) == .granted)
-            #expect(try await second.value == .granted)
-            await group.world.clock.sleep(nanoseconds: 5 * Nanoseconds.second)
-            guard case .conflict = try await set(a, lock(.exclusive, 1, .flock)) else {
-                Issue.record("two hold it")
-                return
-            }
-        }
-    }
-
     @Test @LoopActor func grantsAreRepeated() async throws {
         let group = TestGroup(3)
         try await group.start()
