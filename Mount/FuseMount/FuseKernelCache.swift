@@ -36,17 +36,17 @@ final class FuseKernelCache: KernelCache {
     /// here would wait for reads that are under way, and such a read may itself wait for what follows this call: the answer to a recall, a
     /// session that is claimed from a new leader. And a mount process that is killed meanwhile could not even end, since the read would
     /// wait for its answer for ever.
-    func invalidate(_ inode: InodeID) async {
-        guard let channel else { return }
+    func invalidate(_ inode: InodeID) async -> Bool {
+        guard let channel else { return true }
         let wait = InvalidationWait()
         notifier.run({ channel.invalidate(inode, pages: false) }) { [self] code in
             Task { @LoopActor in
                 guard let code else { return wait.begin(Self.patience) }
                 report(code, inode)
-                wait.end()
+                wait.end(code)
             }
         }
-        await wait.over()
+        return await wait.over() != ENOENT
     }
 
     func dropPages(_ inode: InodeID) {

@@ -216,6 +216,10 @@ final class FuseRequest: @unchecked Sendable {
         fuse_reply_attr(request, &status, seconds(reply.validity))
     }
 
+    @LoopActor func reply(changed: AttributesReply) {
+        reply(AttributesReply(attributes: changed.attributes, validity: session.canKeepChanged ? changed.validity : 0))
+    }
+
     @LoopActor func reply(lock: flock) {
         guard let request = take() else { return }
         var lock = lock

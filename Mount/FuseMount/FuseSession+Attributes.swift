@@ -30,7 +30,7 @@ extension FuseSession {
                 if changesOwner || size != nil {
                     try await operations.dropPrivileges(inode, request.changer(keepsSetID: request.caller.uid == 0 && !changesOwner))
                 }
-                request.reply(try await operations.setAttributes(inode, change, size: size, handle: handle))
+                request.reply(changed: try await operations.setAttributes(inode, change, size: size, handle: handle))
             }
         }
         table.statfs = { request, _ in

@@ -17,6 +17,9 @@ final class FuseSession: @unchecked Sendable {
     private static let epochProtocolMinor: UInt32 = 44
     /// FUSE protocol 7.45 (Linux 6.18) brought the one that has unused inodes forgotten.
     private static let pruneProtocolMinor: UInt32 = 45
+    /// Linux 6.18 (FUSE protocol 7.45) keeps nothing of an answer to setattr if it was told since the question that what it knows is old
+    /// (`fuse_do_setattr`, fs/fuse/dir.c). Older ones may.
+    private static let orderedChangesProtocolMinor: UInt32 = 45
     /// Largest write, and by it the largest read: the kernel's limit of 256 pages.
     private static let transferBytes: UInt32 = 1 << 20
     /// Read-ahead requests under way at a time: 64 of up to 1 MiB.
@@ -31,6 +34,7 @@ final class FuseSession: @unchecked Sendable {
     private let draining = Atomic<Bool>(false)
     private let cachesEntries = Atomic<Bool>(false)
     private let prunes = Atomic<Bool>(false)
+    private let ordersChanges = Atomic<Bool>(false)
 
     init(operations: any FileOperations, options: FuseOptions, log: Log) throws(FuseMountError) {
         self.operations = operations
@@ -60,6 +64,9 @@ final class FuseSession: @unchecked Sendable {
 
     /// The kernel said at INIT that it would, but does not.
     func giveUpEntries() { cachesEntries.store(false, ordering: .releasing) }
+
+    /// Whether attributes in an answer to a change may be kept by the kernel: it disregards them if they became old on the way.
+    var canKeepChanged: Bool { ordersChanges.load(ordering: .acquiring) }
 
     /// Whether the kernel can be made to forget inodes that nobody uses.
     var canPrune: Bool { prunes.load(ordering: .acquiring) }
@@ -123,6 +130,7 @@ final class FuseSession: @unchecked Sendable {
         connection.congestion_threshold = Self.backgroundRequests * 3 / 4
         connection.time_gran = 1
         cachesEntries.store(connection.proto_minor >= Self.epochProtocolMinor, ordering: .releasing)
+        ordersChanges.store(connection.proto_minor >= Self.orderedChangesProtocolMinor, ordering: .releasing)
         prunes.store(connection.proto_minor >= Self.pruneProtocolMinor, ordering: .releasing)
         log.info(
             "FUSE session begins",

@@ -34,6 +34,7 @@ extension DistributedFilesystem {
     package func readDirectory(_ id: InodeID, handle: UInt64, position: UInt64, plus: Bool) async throws(Errno) -> [DirectoryItem] {
         guard let directory = directories[handle], directory.inode.id == id else { throw .badDescriptor }
         var items: [DirectoryItem] = []
+        directory.answeredAt = nil
         if position == 0 { directory.restart() }
         if position <= 1 {
             let attributes = try await currentAttributes(directory.inode)
@@ -46,6 +47,7 @@ extension DistributedFilesystem {
         let skipped = Int(max(position, 2) - page.first)
         for (index, entry) in page.entries.enumerated().dropFirst(skipped) {
             let reply = plus ? self.reply(directory.inode, entry, page) : nil
+            if let reply, reply.entryValidity > 0 { directory.answeredAt = clock.now }
             items.append(
                 DirectoryItem(
                     name: entry.name.bytes, inode: entry.inode, kind: entry.kind, next: page.first + UInt64(index) + 1, entry: reply))

@@ -27,6 +27,8 @@ final class DirectoryHandle {
     /// The stamp when reading began from the start, and whether all pages since went into the directory's cache.
     var startedAt: UInt64 = 0
     var feedsCache = false
+    /// When the kernel was last sent names that it may keep, until it asks for the next.
+    var answeredAt: UInt64?
 
     init(inode: CachedInode) { self.inode = inode }
 

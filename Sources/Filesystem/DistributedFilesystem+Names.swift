@@ -171,7 +171,10 @@ extension DistributedFilesystem {
             if known { self.setName(directory, name, .present(id, attributes.kind)) }
         }
         guard case .done(let attributes?, _) = outcome else { throw nonsense("a link") }
-        return entered(directory, name, cachedAttributes(inode) ?? inode.effective(attributes))
+        var entry = entered(directory, name, cachedAttributes(inode) ?? inode.effective(attributes))
+        // The kernel takes the answer to link(2) for true even if it was told since that it is not (`create_new_entry`, fs/fuse/dir.c).
+        entry.attributesValidity = 0
+        return entry
     }
 
     // MARK: Removing

@@ -88,7 +88,8 @@ package protocol FileOperations: AnyObject, Sendable {
 package protocol KernelCache: AnyObject, Sendable {
     /// Returns when cached attributes of the inode are gone. Its pages are used only if fresh attributes have the same size and time of change. Never
     /// waits for long for an operation of the mount.
-    func invalidate(_ inode: InodeID) async
+    /// - Returns: false if the kernel does not know the inode; which it may when it has taken in an answer that it was sent before.
+    func invalidate(_ inode: InodeID) async -> Bool
     /// Has cached pages of the inode dropped soon; for content that changed while size and time of change did not.
     func dropPages(_ inode: InodeID)
     /// Returns when cached entries of the directory, absent ones included, will be looked up again.

@@ -102,7 +102,9 @@ extension DistributedFilesystem {
             }
             // Somebody made it a moment before: then it is opened.
             do throws(Errno) {
-                let entry = try await lookup(parent, name)
+                var entry = try await lookup(parent, name)
+                // As for link(2): the kernel may have known it before.
+                entry.attributesValidity = 0
                 do throws(Errno) {
                     return (entry, try await open(entry.attributes.inode, flags: flags))
                 } catch {

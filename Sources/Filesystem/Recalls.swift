@@ -57,7 +57,13 @@ extension DistributedFilesystem {
         }
     }
 
+    /// How long the kernel may take for taking in an answer that it was sent. It does so in the thread that asked, whenever that has its turn.
+    private static let takingInMax = Nanoseconds.second
+
     /// Tells the kernel to forget what it may hold.
+    ///
+    /// Also what it has been sent and not yet taken in. It disregards attributes of an inode that it knows if it was told to forget them since it asked
+    /// (`attr_version`, fs/fuse/inode.c). One that it does not know is the first answer that names it, or will be gone from here at once.
     func invalidateKernel(_ inode: CachedInode) async {
         guard let kernelCache, inode.lookups > 0 || inode.id == .root else { return }
         let mayHoldNames = inode.kernelMayHoldNames
@@ -65,9 +71,26 @@ extension DistributedFilesystem {
         inode.kernelMayHold = false
         inode.kernelMayHoldNames = false
         let id = inode.id
-        await kernelCache.invalidate(id)
-        if mayHoldNames { await kernelCache.invalidateEntries(of: id) }
+        let deadline = clock.now + Self.takingInMax
+        var delay = Nanoseconds.millisecond / 16
+        while await !kernelCache.invalidate(id), inode.lookups > 0, clock.now < deadline {
+            await clock.sleep(nanoseconds: delay)
+            delay = min(delay * 2, 2 * Nanoseconds.millisecond)
+        }
+        guard mayHoldNames else { return }
+        await listingsTakenIn(of: inode)
+        await kernelCache.invalidateEntries(of: id)
     }
+
+    /// Waits until the kernel has taken in the listings of a directory that it was sent. To the names in them it gives the epoch of that moment
+    /// (`fuse_direntplus_link`, fs/fuse/readdir.c), not of the question. It is done when the next part is asked for; nobody may ever do that.
+    private func listingsTakenIn(of directory: CachedInode) async {
+        while directories.values.contains(where: { $0.inode === directory && ($0.answeredAt.map { clock.now < $0 + Self.listingPatience } ?? false) }) {
+            await clock.sleep(nanoseconds: Nanoseconds.millisecond)
+        }
+    }
+
+    private static let listingPatience = 100 * Nanoseconds.millisecond
 
     func invalidateKernelSoon(_ inode: CachedInode) {
         guard inode.kernelMayHold || inode.kernelMayHoldNames else { return }

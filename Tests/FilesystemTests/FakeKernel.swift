@@ -9,8 +9,13 @@ final class FakeKernel: KernelCache {
     private(set) var directories: [InodeID] = []
 
     private(set) var dropped: [InodeID] = []
+    /// It has yet to take in what it was sent, and knows no inode.
+    var isBehind = false
 
-    func invalidate(_ inode: InodeID) async { if inode != .root { invalidated.append(inode) } }
+    func invalidate(_ inode: InodeID) async -> Bool {
+        if inode != .root { invalidated.append(inode) }
+        return !isBehind
+    }
     func dropPages(_ inode: InodeID) { dropped.append(inode) }
     func invalidateEntries(of directory: InodeID) async { directories.append(directory) }
 

@@ -182,6 +182,7 @@ import Testing
             return result
         }
         #expect(try await listed() == ["a": Nanoseconds.second, "b": Nanoseconds.second])
+        _ = try await mount.files.readDirectory(.root, handle: handle, position: 4, plus: true)
         try await other.files.rename(.root, Array("a".utf8), to: .root, Array("c".utf8), mode: .replace)
         _ = try await mount.lookup("c")
         _ = try await mount.lookup("b")
@@ -189,6 +190,77 @@ import Testing
         #expect(try await listed() == ["a": 0, "b": Nanoseconds.second])
         await mount.files.releaseDirectory(.root, handle: handle)
         #expect(kernel.directories.count == 1)
+    }
+
+    /// The kernel takes an answer in when the thread that asked has its turn, which may be after the recall of what it says. Of an inode that the kernel does
+    /// not know yet it cannot be told before.
+    @Test func aRecallWaitsUntilTheKernelKnowsTheInode() async throws {
+        let world = try World(mounts: 2) { $0.kernelAttributeValidity = 100 * Nanoseconds.second }
+        let kernel = FakeKernel()
+        world.mounts[0].files.kernelCache = kernel
+        let (inode, handle) = try await world.mounts[1].create("a")
+        _ = try await world.mounts[0].lookup("a")
+        kernel.isBehind = true
+        let writing = Task { @LoopActor in try await world.mounts[1].write(inode, handle, at: 0, [1]) }
+        await world.clock.advance(by: 20 * Nanoseconds.millisecond)
+        #expect(kernel.invalidated.count > 2)
+        #expect(world.mounts[0].metadata.holdsLease(inode))
+        kernel.isBehind = false
+        await world.clock.advance(by: 20 * Nanoseconds.millisecond)
+        try await writing.value
+        #expect(!world.mounts[0].metadata.holdsLease(inode))
+        // One that the kernel forgets is not waited for, and none for ever.
+        for forgets in [true, false] {
+            #expect(try await world.mounts[0].lookup("a").size == 1)
+            kernel.isBehind = true
+            let again = Task { @LoopActor in try await world.mounts[1].write(inode, handle, at: 0, [2]) }
+            await world.clock.advance(by: 20 * Nanoseconds.millisecond)
+            #expect(world.mounts[0].metadata.holdsLease(inode))
+            if forgets { world.mounts[0].files.forget(inode, count: .max) }
+            await world.clock.advance(by: forgets ? 20 * Nanoseconds.millisecond : 2 * Nanoseconds.second)
+            try await again.value
+            kernel.isBehind = false
+        }
+        try await world.mounts[1].close(inode, handle)
+    }
+
+    /// Names of a listing count for the kernel as of the moment when it takes them in, so one that it may have yet to take in delays a recall; not for long.
+    @Test(arguments: [true, false]) func aRecallWaitsForListings(goesOn: Bool) async throws {
+        let world = try World(mounts: 2) { $0.kernelEntryValidity = 100 * Nanoseconds.second }
+        let (mount, other) = (world.mounts[0], world.mounts[1])
+        let kernel = FakeKernel()
+        mount.files.kernelCache = kernel
+        try await other.put("a", [1])
+        _ = try await mount.lookup("a")
+        let handle = try await mount.files.openDirectory(.root)
+        #expect(try await mount.files.readDirectory(.root, handle: handle, position: 0, plus: true).count == 3)
+        let renaming = Task { @LoopActor in
+            try await other.files.rename(.root, Array("a".utf8), to: .root, Array("b".utf8), mode: .replace)
+        }
+        await world.clock.advance(by: 50 * Nanoseconds.millisecond)
+        #expect(kernel.directories.isEmpty)
+        if goesOn {
+            #expect(try await mount.files.readDirectory(.root, handle: handle, position: 3, plus: true).isEmpty)
+            await world.clock.advance(by: 2 * Nanoseconds.millisecond)
+        } else {
+            await world.clock.advance(by: 60 * Nanoseconds.millisecond)
+        }
+        try await renaming.value
+        #expect(kernel.directories == [.root])
+        await mount.files.releaseDirectory(.root, handle: handle)
+    }
+
+    /// The kernel believes the answer to link(2), and to a creation that opened what was there, even if it was told meanwhile that it is old.
+    @Test func attributesThatTheKernelCouldNotTakeBackAreNotGiven() async throws {
+        let world = try World { $0.kernelAttributeValidity = 100 * Nanoseconds.second }
+        let kernel = FakeKernel()
+        world.mount.files.kernelCache = kernel
+        let (inode, handle) = try await world.mount.create("a")
+        #expect(try await world.mount.files.link(inode, to: .root, Array("b".utf8)).attributesValidity == 0)
+        let (entry, open) = try await world.mount.files.create(.root, Array("a".utf8), mode: 0o644, flags: O_RDWR, world.mount.caller)
+        #expect(entry.attributes.inode == inode && entry.attributesValidity == 0)
+        #expect(try await world.mount.files.attributes(inode).validity > 0)
+        for handle in [handle, open.handle] { try await world.mount.close(inode, handle) }
     }
 
     /// The kernel compares size and time of change; what it cannot see by these, it is told.

@@ -211,7 +211,7 @@ import Testing
             #expect(await child.ask("os.pread(g, 100, 0), os.fstat(g).st_size") == "(b'first', 5)")
             #expect(mounted.files.calls["read"] == reads)
             let inode = try #require(mounted.files.inode("f"))
-            await mounted.files.kernelCache?.invalidate(inode)
+            #expect(await mounted.files.kernelCache?.invalidate(inode) == true)
             #expect(await child.ask("os.pread(g, 100, 0), os.fstat(g).st_size") == "(b'second', 6)")
             // Of the same size and time of change.
             mounted.files.replaceContent("f", "Second", touches: false)
@@ -219,7 +219,7 @@ import Testing
             mounted.files.kernelCache?.dropPages(inode)
             while await child.ask("os.pread(g, 100, 0)") != "b'Second'" {}
             // An inode that the kernel does not know.
-            await mounted.files.kernelCache?.invalidate(InodeID(rawValue: 1 << 40))
+            #expect(await mounted.files.kernelCache?.invalidate(InodeID(rawValue: 1 << 40)) == false)
         }
     }
 
@@ -234,14 +234,14 @@ import Testing
             child.tell("open(M+'/f').read()")
             await mounted.files.somebodyHeld()
             let stuck = (0..<10).map { _ in Task { @LoopActor in await mounted.files.kernelCache?.invalidate(f) } }
-            for task in stuck { await task.value }
-            await mounted.files.kernelCache?.invalidate(g)
+            for task in stuck { #expect(await task.value == true) }
+            #expect(await mounted.files.kernelCache?.invalidate(g) == true)
             mounted.files.replaceContent("g", "other text")
             let other = try Child(mounted.path)
             #expect(await other.ask("os.stat(M+'/g').st_size") == "10")
             // Dropping pages does wait for the read, and holds up nobody.
             for _ in 0..<10 { mounted.files.kernelCache?.dropPages(f) }
-            await mounted.files.kernelCache?.invalidate(g)
+            #expect(await mounted.files.kernelCache?.invalidate(g) == true)
             mounted.files.letGo()
             #expect(await child.answer() == "text")
             #expect(await other.end())

@@ -4,6 +4,8 @@ import os
 import random
 import subprocess
 import sys
+import time
+from concurrent.futures import ThreadPoolExecutor
 
 from cluster import Cluster, check
 
@@ -115,6 +117,31 @@ def test_lines_that_two_mounts_append_at_once_do_not_mix():
                 check(whole, f"a line of two writers: {line[:80]!r}… of {len(line)} bytes")
                 seen[words[0]].append(int(words[1]))
             check(seen == {"one": list(range(count)), "two": list(range(count))}, "lines are lost, doubled or in another order")
+
+
+def test_first_looks_race_with_changes():
+    """What one side is told of a file while the other changes it must not be what it keeps: the kernel may take an answer in after the recall."""
+    looks = {"stat": os.stat, "chmod": lambda path: os.chmod(path, 0o600), "link": lambda path: os.link(path, path + "-link")}
+    delays = random.Random(1)
+
+    def write(path, delay):
+        time.sleep(delay)
+        with open(path, "r+b", buffering=0) as file:
+            file.write(b"1")
+
+    with Cluster() as cluster:
+        here, there = cluster.second_mount(1), cluster.second_mount(2)
+        with ThreadPoolExecutor(2) as pool:
+            for kind, look in looks.items():
+                for number in range(700):
+                    path = f"{kind}{number}"
+                    open(f"{here}/{path}", "w").close()
+                    if kind != "stat":
+                        os.stat(f"{there}/{path}")
+                    writing = pool.submit(write, f"{here}/{path}", delays.random() * 0.001)
+                    looking = pool.submit(look, f"{there}/{path}")
+                    writing.result(), looking.result()
+                    check(os.stat(f"{there}/{path}").st_size == 1, f"{path}: a write was not seen after {kind}")
 
 
 def test_open_on_one_unlinked_on_the_other():
