@@ -26,9 +26,10 @@ extension Transaction {
         if let gid = attributes.gid { record.attributes.gid = gid }
         if let accessed = attributes.accessed { record.attributes.accessed = accessed }
         if let modified = attributes.modified { record.attributes.modified = modified }
-        record.attributes.change(at: attributes.changed ?? time)
+        // What was changed before something else comes after it if it was kept back in a client. A time of change that is in the future does not stay.
+        let latest = min(record.attributes.changed, time)
+        record.attributes.change(at: max(latest, attributes.changed ?? time))
         put(record)
         return .done(attributes: record.attributes, parents: [])
     }
-
 }

@@ -157,7 +157,7 @@ package struct AttributeChange: Equatable, Sendable {
     package var gid: UInt32?
     package var accessed: Timestamp?
     package var modified: Timestamp?
-    /// nil: the time of the command.
+    /// nil: the time of the command. One that is earlier than the inode's does not put that back.
     package var changed: Timestamp?
 
     package init(

@@ -96,13 +96,21 @@ import Testing
         let tree = try Tree()
         let file = try tree.create("f")
         let before = try tree.attributes(file)
-        let change = AttributeChange(mode: 0o4700, uid: 1, gid: 2, accessed: -5, modified: 6, changed: 7)
+        let change = AttributeChange(mode: 0o4700, uid: 1, gid: 2, accessed: -5, modified: 6, changed: 1_500)
         let after = try #require(try tree.run(.update(inode: file, attributes: change, edits: [], republished: [])).attributes)
         #expect(after.mode == 0o4700 && after.uid == 1 && after.gid == 2)
-        #expect(after.accessed == -5 && after.modified == 6 && after.changed == 7)
+        #expect(after.accessed == -5 && after.modified == 6 && after.changed == 1_500)
         #expect(after.version == before.version + 1)
         let touched = try #require(try tree.edit(file, [.truncate(1)]).attributes)
         #expect(touched.modified == 6 && touched.changed == tree.time)
+        // A client kept it back while the inode was linked elsewhere; the time of change does not go back, unless it was never right.
+        func changed(at time: Timestamp) throws -> Timestamp? {
+            try tree.run(.update(inode: file, attributes: AttributeChange(changed: time), edits: [], republished: [])).attributes?.changed
+        }
+        #expect(try changed(at: touched.changed - 1) == touched.changed)
+        #expect(try changed(at: 9_000) == 9_000)
+        #expect(try changed(at: 2_000) == 2_000)
+        #expect(try changed(at: 5) == tree.time)
         let wrong = AttributeChange(mode: 0o17777)
         #expect(try tree.run(.update(inode: file, attributes: wrong, edits: [], republished: [])).error == .invalid)
     }
