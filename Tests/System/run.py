@@ -13,6 +13,7 @@ import traceback
 sys.path.append(os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "Crash"))
 
 from cluster import Cluster
+import test_agreement
 import test_conformance
 import test_crash_runs
 import test_databases
@@ -27,7 +28,7 @@ import test_tools
 import test_two_mounts
 
 MODULES = [
-    test_input, test_tools, test_two_mounts, test_conformance, test_locks, test_software, test_databases, test_failures, test_security,
+    test_input, test_tools, test_two_mounts, test_agreement, test_conformance, test_locks, test_software, test_databases, test_failures, test_security,
     test_space, test_lossydisk, test_crash_runs,
 ]
 
