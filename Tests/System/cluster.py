@@ -225,9 +225,10 @@ class Cluster:
 
 
 def alive(process):
+    """False once its last thread is gone, and with it what it had open and locked: the first one may be gone before."""
     try:
         with open(f"/proc/{process}/stat") as file:
-            return file.read().rsplit(")", 1)[1].split()[0] not in "ZX"
+            return file.read().rsplit(")", 1)[1].split()[0] not in "ZX" or len(os.listdir(f"/proc/{process}/task")) > 1
     except OSError:
         return False
 

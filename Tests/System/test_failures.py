@@ -1,6 +1,7 @@
 """Daemons and mounts that are killed, and bytes that rot."""
 
 import contextlib
+import fcntl
 import hashlib
 import os
 import signal
@@ -118,6 +119,23 @@ def test_kill_everything_after_fsync():
             check(digest_of(f"{cluster.mount}/{path}") == expected, f"{path} was synced and is lost or different")
         cluster.wait_until_whole()
         cluster.verify("--deep")
+
+
+def test_up_while_a_killed_daemon_ends():
+    """A killed process holds its locks until its last thread is gone. Here somebody else does."""
+
+    def has_sockets(process):
+        with contextlib.suppress(OSError):
+            return any(os.readlink(f"/proc/{process.pid}/fd/{name}").startswith("socket:") for name in os.listdir(f"/proc/{process.pid}/fd"))
+
+    with Cluster(nodes=2, mount=False) as cluster:
+        cluster.kill(2)
+        with open(f"{cluster.data}/node2/lock", "r+") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            up = subprocess.Popen([Cluster.program, "up", cluster.data])
+            # It asks those that run, so it has taken this one for such.
+            wait_until(lambda: has_sockets(up) or up.poll() is not None, "what `up` asks")
+        check(up.wait(timeout=120) == 0, "a daemon that was on its end was not started anew")
 
 
 def test_killed_mount_comes_back():

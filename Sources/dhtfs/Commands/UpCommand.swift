@@ -33,14 +33,14 @@ enum UpCommand {
         let port = try arguments.number("--port", 1...65_000) ?? 7070
         try LocalFile.makeDirectory(path)
 
-        for number in 1...count {
-            let data = "\(path)/node\(number)"
+        let directories = (1...count).map { "\(path)/node\($0)" }
+        for (index, data) in directories.enumerated() {
             if !LocalFile.exists(data + "/format") {
-                try await make(number, data: data, first: "\(path)/node1", port: port + number - 1, replicas: replicas)
+                try await make(index + 1, data: data, first: directories[0], port: port + index, replicas: replicas)
             }
             try start(data, settings: arguments["--set"])
         }
-        try await waitUntilFormed(path, nodes: count, settings: arguments["--set"])
+        try await waitUntilFormed(path, directories, settings: arguments["--set"])
         Terminal.note("\(count) \(count == 1 ? "daemon" : "daemons") running under \(path)")
         guard let mount = arguments["--mount"] else { return 0 }
         let mountPath = LocalFile.absolute(mount)
@@ -66,21 +66,38 @@ enum UpCommand {
     }
 
     /// Waits until all nodes are in the layout and the metadata group has its voters: only then the cluster survives the loss of a node.
-    @LoopActor private static func waitUntilFormed(_ path: String, nodes: Int, settings: String?) async throws(DaemonError) {
+    @LoopActor private static func waitUntilFormed(_ path: String, _ directories: [String], settings: String?) async throws(DaemonError) {
         var configuration = Configuration()
         try Settings.apply(settings, to: &configuration)
         let client = try ClientStack(Settings(directories: Settings.find(path), configuration: configuration))
-        let deadline = client.services.environment.clock.now + UInt64(configuration.deadlineSeconds) * Nanoseconds.second
+        let clock = client.services.environment.clock
+        let nodes = directories.count
+        let deadline = clock.now + UInt64(configuration.deadlineSeconds) * Nanoseconds.second
+        let starting = Task { @LoopActor in await startEnded(directories, settings: settings, clock) }
+        defer { starting.cancel() }
         while true {
             let answers = await StatusCommand.collect(client.services.layouts.current.layout.members, client).compactMap(\.status)
             let newest = answers.map(\.layoutVersion).max() ?? 0
             let leader = answers.first { $0.role == "leader" }
             if answers.count == nodes, answers.allSatisfy({ $0.layoutVersion == newest }), leader?.voters.count == min(3, nodes) { return }
-            guard client.services.environment.clock.now < deadline else {
+            guard clock.now < deadline else {
                 throw DaemonError(.cluster, "\(answers.count) of \(nodes) nodes came together in \(configuration.deadlineSeconds) s; see `dhtfs status` and the logs in \(path)/node*/daemon.log")
             }
-            await client.services.environment.clock.sleep(nanoseconds: 50 * Nanoseconds.millisecond)
+            await clock.sleep(nanoseconds: 50 * Nanoseconds.millisecond)
             _ = try await client.services.currentLayouts()
+        }
+    }
+
+    /// Starts daemons that have ended since they were taken for running, until it is cancelled or one cannot be started. One that was killed holds its lock
+    /// until its last thread is gone.
+    @LoopActor private static func startEnded(_ directories: [String], settings: String?, _ clock: any Clock) async {
+        while !Task.isCancelled {
+            await clock.sleep(nanoseconds: Nanoseconds.second)
+            do throws(DaemonError) {
+                for data in directories where !Task.isCancelled { try start(data, settings: settings) }
+            } catch {
+                return Terminal.note("dhtfs: \(error)")
+            }
         }
     }
 
