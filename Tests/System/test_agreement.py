@@ -6,11 +6,12 @@ import os
 import random
 import subprocess
 import sys
+from concurrent.futures import ThreadPoolExecutor
 
 from cluster import Cluster, check
 
 PROGRAM = os.path.join(os.path.dirname(os.path.abspath(__file__)), "agreement.py")
-ROUNDS = 1200
+
 
 
 class Sides:
@@ -46,18 +47,35 @@ def differences(answers):
             yield f"inode {inode}: {known[inode]} and {value}"
 
 
-def agree(trees, seed, rounds):
+def agree(trees, rounds, beside=lambda number: None):
+    """`beside` is called with the number of each round while that is under way."""
+    seed = random.SystemRandom().randrange(1 << 32)
     choices = random.Random(seed)
     history = []
-    with Sides(trees, seed) as sides:
+    with Sides(trees, seed) as sides, ThreadPoolExecutor(1) as pool:
         for number in range(rounds):
+            other = pool.submit(beside, number)
             count = choices.choice([1, 1, 2, 3, 6])
             history.append(sides.ask(*({"operations": count, "delay": choices.random() * 0.0005} for _ in trees)))
+            other.result()
             found = list(differences(sides.ask({}, {})))
             check(not found, f"seed {seed}, round {number}:\n" + "\n".join(found + [json.dumps(entry) for entry in history[-4:]]))
 
 
 def test_two_mounts_agree():
     with Cluster() as cluster:
-        agree([cluster.second_mount(1), cluster.second_mount(2)], random.SystemRandom().randrange(1 << 32), ROUNDS)
+        agree([cluster.second_mount(1), cluster.second_mount(2)], 1200)
+        cluster.verify()
+
+
+def test_two_mounts_agree_while_daemons_are_killed():
+    def disturb(number):
+        if number % 40 == 20:
+            cluster.kill(number // 40 % 3 + 1)
+        elif number % 40 == 30:
+            cluster.up()
+
+    with Cluster() as cluster:
+        agree([cluster.second_mount(1), cluster.second_mount(2)], 360, disturb)
+        cluster.wait_until_whole()
         cluster.verify()
