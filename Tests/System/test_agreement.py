@@ -13,7 +13,6 @@ from cluster import Cluster, check
 PROGRAM = os.path.join(os.path.dirname(os.path.abspath(__file__)), "agreement.py")
 
 
-
 class Sides:
     def __init__(self, trees, seed):
         self.processes = [
