@@ -32,21 +32,28 @@ final class FuseKernelCache: KernelCache {
     /// How long the kernel may take before nobody waits for it any more: it is then just forgetting the inode.
     private static let patience = 100 * Nanoseconds.millisecond
 
-    /// Pages stay: the kernel compares size and time of change with fresh attributes before it uses one (`auto_inval_data`). Dropping them
-    /// here would wait for reads that are under way, and such a read may itself wait for what follows this call: the answer to a recall, a
-    /// session that is claimed from a new leader. And a mount process that is killed meanwhile could not even end, since the read would
-    /// wait for its answer for ever.
-    func invalidate(_ inode: InodeID) async -> Bool {
-        guard let channel else { return true }
+    /// How long the kernel may take to drop pages before nobody waits for it any more: a request that holds one of them has come meanwhile.
+    private static let pagePatience = 3 * Nanoseconds.millisecond
+
+    /// Pages stay: the kernel compares size and time of change with fresh attributes before it uses one (`auto_inval_data`), but for mappings.
+    func invalidate(_ inode: InodeID) async -> Bool { await invalidate(inode, pages: false, Self.patience) != ENOENT }
+
+    /// Dropping pages waits for requests that hold them, and such a request may itself wait for what follows this call: the answer to a recall, a session
+    /// that is claimed from a new leader. And a mount process that is killed meanwhile could not even end, since the request would wait for its answer for
+    /// ever. So this is for moments when there is none.
+    func dropPagesNow(_ inode: InodeID) async { _ = await invalidate(inode, pages: true, Self.pagePatience) }
+
+    private func invalidate(_ inode: InodeID, pages: Bool, _ patience: UInt64) async -> Int32 {
+        guard let channel else { return ENODEV }
         let wait = InvalidationWait()
-        notifier.run({ channel.invalidate(inode, pages: false) }) { [self] code in
+        notifier.run({ channel.invalidate(inode, pages: pages) }) { [self] code in
             Task { @LoopActor in
-                guard let code else { return wait.begin(Self.patience) }
+                guard let code else { return wait.begin(patience) }
                 report(code, inode)
                 wait.end(code)
             }
         }
-        return await wait.over() != ENOENT
+        return await wait.over()
     }
 
     func dropPages(_ inode: InodeID) {

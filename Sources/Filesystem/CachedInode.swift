@@ -69,6 +69,12 @@ final class CachedInode {
     var kernelMayHold = false
     /// Likewise names of the directory, present or absent.
     var kernelMayHoldNames = false
+    /// Whether the kernel may hold pages that a mapping shows.
+    var kernelMayHoldPages = false
+    /// Reads and writes of the kernel under way: it may hold pages for them.
+    var transfers: Int32 = 0
+    /// The kernel's pages are to be dropped after the last of those.
+    var kernelPagesAreOld = false
 
     // Neighbours in the table's order of use.
     unowned var newer: CachedInode?

@@ -35,7 +35,7 @@ package import Telemetry
 ///    nothing.
 /// 3. Whoever acquires an exclusive lease or asks the leader holds nothing, since the answer may wait for a recall of ours.
 /// 4. Writers waiting for room hold nothing and are woken by commits.
-/// 5. The kernel is told to forget attributes, not pages: a read that waits for the leader may hold the page.
+/// 5. The kernel is told to drop pages only while it holds none for a request, which may wait for the leader.
 @LoopActor
 package final class DistributedFilesystem: FileOperations {
     let metadata: any MetadataClient
@@ -334,6 +334,7 @@ package final class DistributedFilesystem: FileOperations {
         if inode.lookups == 0 {
             inode.kernelMayHold = false
             inode.kernelMayHoldNames = false
+            inode.kernelMayHoldPages = false
             trim()
         }
     }

@@ -92,6 +92,8 @@ package protocol KernelCache: AnyObject, Sendable {
     func invalidate(_ inode: InodeID) async -> Bool
     /// Has cached pages of the inode dropped soon; for content that changed while size and time of change did not.
     func dropPages(_ inode: InodeID)
+    /// Likewise; returns when they are gone, or after some milliseconds: requests that hold pages may wait for the caller.
+    func dropPagesNow(_ inode: InodeID) async
     /// Returns when cached entries of the directory, absent ones included, will be looked up again.
     func invalidateEntries(of directory: InodeID) async
     /// Has those of the inodes forgotten that nobody uses. Returns when that was tried; the kernel tells by `forget` which ones. Where the kernel has no

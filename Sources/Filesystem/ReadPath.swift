@@ -28,6 +28,8 @@ extension DistributedFilesystem {
         let file = try file(handle, id)
         let inode = file.inode
         guard count > 0 else { return [] }
+        transferBegins(inode)
+        defer { transferEnds(inode) }
         let (fragments, size) = try await fragments(inode, offset: offset, count: count)
         try file.checkLocks()
         guard !fragments.isEmpty else { return [] }

@@ -24,6 +24,7 @@ extension DistributedFilesystem {
             if inode.kernelMayHold, inode.opens > 0, inode.kernelPages == nil { inode.kernelPages = inode.stored }
             dropCaches(of: inode)
             await invalidateKernel(inode)
+            await dropKernelPages(inode)
             // Nothing is cached while a recall is being answered, so nothing can have come back.
             if inode.opens > 0 { inode.mustReport = true }
         }
@@ -92,6 +93,30 @@ extension DistributedFilesystem {
 
     private static let listingPatience = 100 * Nanoseconds.millisecond
 
+    /// Has the kernel drop its pages of an inode that others are about to change: whoever reads compares size and time of change first, a mapping does not.
+    /// Not while the kernel holds pages for a request, which may wait for what comes after this: then after the last one.
+    private func dropKernelPages(_ inode: CachedInode) async {
+        guard inode.kernelMayHoldPages, inode.lookups > 0, let kernelCache else { return }
+        guard inode.transfers == 0 else {
+            inode.kernelPagesAreOld = true
+            return
+        }
+        inode.kernelMayHoldPages = false
+        await kernelCache.dropPagesNow(inode.id)
+    }
+
+    func transferBegins(_ inode: CachedInode) {
+        inode.transfers += 1
+        inode.kernelMayHoldPages = true
+    }
+
+    func transferEnds(_ inode: CachedInode) {
+        inode.transfers -= 1
+        guard inode.transfers == 0, inode.kernelPagesAreOld else { return }
+        inode.kernelPagesAreOld = false
+        kernelCache?.dropPages(inode.id)
+    }
+
     func invalidateKernelSoon(_ inode: CachedInode) {
         guard inode.kernelMayHold || inode.kernelMayHoldNames else { return }
         Task { @LoopActor [self] in await invalidateKernel(inode) }
@@ -112,6 +137,7 @@ extension DistributedFilesystem {
             dropCaches(of: inode)
             inode.pagesVersion = nil
             invalidateKernelSoon(inode)
+            if inode.kernelMayHoldPages { Task { @LoopActor in await dropKernelPages(inode) } }
         }
         log.error("the session with the metadata service is lost", ["files": "\(lost)"])
         wakeWriters(.io)

@@ -14,6 +14,8 @@ extension DistributedFilesystem {
         let inode = file.inode
         guard file.flags & O_ACCMODE != O_RDONLY else { throw .badDescriptor }
         guard !content.isEmpty else { return 0 }
+        transferBegins(inode)
+        defer { transferEnds(inode) }
         // As they were when this write came: a page of a mapping that is written meanwhile comes through the same handle without flags.
         let appends = file.appends
         let isSynchronous = file.isSynchronous || file.writeFlags & O_DSYNC != 0

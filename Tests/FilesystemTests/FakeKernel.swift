@@ -9,6 +9,7 @@ final class FakeKernel: KernelCache {
     private(set) var directories: [InodeID] = []
 
     private(set) var dropped: [InodeID] = []
+    private(set) var droppedNow: [InodeID] = []
     /// It has yet to take in what it was sent, and knows no inode.
     var isBehind = false
 
@@ -17,6 +18,7 @@ final class FakeKernel: KernelCache {
         return !isBehind
     }
     func dropPages(_ inode: InodeID) { dropped.append(inode) }
+    func dropPagesNow(_ inode: InodeID) async { droppedNow.append(inode) }
     func invalidateEntries(of directory: InodeID) async { directories.append(directory) }
 
     /// Forgets all of them.

@@ -250,6 +250,45 @@ import Testing
         await mount.files.releaseDirectory(.root, handle: handle)
     }
 
+    /// Who looks at a mapping asks nobody, so what it shows must go with the lease. A page that the kernel holds for a request cannot: the request may wait
+    /// for what the recall is about.
+    @Test func pagesGoWithTheLease() async throws {
+        let world = try World(mounts: 2) { $0.kernelAttributeValidity = 100 * Nanoseconds.second }
+        let (mount, other) = (world.mounts[0], world.mounts[1])
+        let kernel = FakeKernel()
+        mount.files.kernelCache = kernel
+        try await other.put("a", [UInt8](repeating: 1, count: 100_000))
+        let (inode, reader) = try await mount.open("a")
+        let (_, writer) = try await other.open("a")
+        // Nothing was read yet.
+        world.clock.wallTime += 1000
+        try await other.write(inode, writer, at: 0, [2])
+        #expect(kernel.droppedNow.isEmpty)
+        #expect(try await mount.read(inode, reader).first == 2)
+        world.clock.wallTime += 1000
+        try await other.write(inode, writer, at: 0, [3])
+        #expect(kernel.droppedNow == [inode] && kernel.dropped.isEmpty)
+        world.clock.wallTime += 1000
+        try await other.write(inode, writer, at: 0, [4])
+        #expect(kernel.droppedNow == [inode])
+        try await other.sync(inode, writer)
+        // With a read under way.
+        mount.files.dropBlocks()
+        let gate = Gate()
+        world.blocks.getGate = gate
+        let reading = Task { @LoopActor in try await mount.read(inode, reader) }
+        while gate.waiting == 0 { await Task.yield() }
+        world.blocks.getGate = nil
+        world.clock.wallTime += 1000
+        try await other.write(inode, writer, at: 0, [5])
+        #expect(kernel.droppedNow == [inode] && kernel.dropped.isEmpty)
+        gate.open()
+        #expect(try await reading.value.first == 4)
+        #expect(kernel.droppedNow == [inode] && kernel.dropped == [inode])
+        try await mount.close(inode, reader)
+        try await other.close(inode, writer)
+    }
+
     /// The kernel believes the answer to link(2), and to a creation that opened what was there, even if it was told meanwhile that it is old.
     @Test func attributesThatTheKernelCouldNotTakeBackAreNotGiven() async throws {
         let world = try World { $0.kernelAttributeValidity = 100 * Nanoseconds.second }

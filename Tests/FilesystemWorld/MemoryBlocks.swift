@@ -16,6 +16,8 @@ package final class MemoryBlocks: BlockClient {
     package var getFailure: BlocksError.Code?
     /// Puts wait here while set.
     package var gate: Gate?
+    /// Likewise gets.
+    package var getGate: Gate?
     private let random: SeededRandom
     package var isJittery = false
     package private(set) var putsAtOnceMax = 0
@@ -38,6 +40,7 @@ package final class MemoryBlocks: BlockClient {
     }
 
     package func get(_ key: BlockKey, length: Int, offset: Int, count: Int) async throws(BlocksError) -> Slice {
+        await getGate?.pass()
         if isJittery { for _ in 0..<random.below(6) { await Task.yield() } }
         if let getFailure { throw BlocksError(getFailure, "ordered by the test") }
         gets += 1

@@ -126,7 +126,7 @@ import Testing
     }
 
     /// The leader has carried it out: what returns late is as durable as what returned before.
-    @Test(arguments: [false, true]) func aCreationThatReturnsAfterTheLossIsNotLost(isThere: Bool) {
+    @Test(arguments: [false, true], [false, true]) func aCreationThatReturnsAfterTheLossIsNotLost(isThere: Bool, isExclusive: Bool) {
         let recorder = Recorder(clock: clock)
         let (writer, reader) = (recorder.started(machine: 1), recorder.started(machine: 2))
         let ledger = NameLedger(area: "names", root: InodeID(rawValue: 2), recorder: recorder)
@@ -136,7 +136,7 @@ import Testing
             .entry(NameAttributes(inode: 8, kind: .fifo, links: 1, entries: 0)))
         note(writer, .unlink(parent: 2, name: "a"), .done)
         let creation = ledger.history.begin(
-            writer, .create(parent: 2, name: "b", kind: .file, isExclusive: true, target: "", symbol: NameState.symbolBit | 2))
+            writer, .create(parent: 2, name: "b", kind: .file, isExclusive: isExclusive, target: "", symbol: NameState.symbolBit | 2))
         recorder.sessionLost(writer)
         ledger.history.end(creation, file(links: 1))
         note(writer, .link(inode: 9, parent: 2, name: "c"), file(links: 2))

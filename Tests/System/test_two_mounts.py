@@ -1,5 +1,6 @@
 """Two mounts through different daemons are one tree: what one does, the next call on the other sees."""
 
+import mmap
 import os
 import random
 import subprocess
@@ -142,6 +143,24 @@ def test_first_looks_race_with_changes():
                     looking = pool.submit(look, f"{there}/{path}")
                     writing.result(), looking.result()
                     check(os.stat(f"{there}/{path}").st_size == 1, f"{path}: a write was not seen after {kind}")
+
+
+def test_mappings_show_what_others_write():
+    """Not a read, not a stat in between: a page that is mapped must go when another machine writes."""
+    with Cluster() as cluster:
+        here, there = cluster.second_mount(1), cluster.second_mount(2)
+        with open(f"{here}/file", "w+b") as file:
+            file.write(bytes(3 << 20))
+            file.flush()
+            for access in (mmap.ACCESS_READ, mmap.ACCESS_WRITE, mmap.ACCESS_COPY):
+                with mmap.mmap(file.fileno(), 3 << 20, access=access) as mapping:
+                    mapping[:]
+                    with open(f"{there}/file", "r+b", buffering=0) as other:
+                        for number in range(60):
+                            place = number * 51_983
+                            other.seek(place)
+                            other.write(b"%03d" % number)
+                            check(mapping[place : place + 3] == b"%03d" % number, f"write {number} of another mount does not show in a mapping ({access})")
 
 
 def test_open_on_one_unlinked_on_the_other():

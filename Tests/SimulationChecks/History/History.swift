@@ -30,9 +30,10 @@ package final class History<Call: Sendable, Outcome: Sendable> {
     /// - Parameters:
     ///   - isBehind: whether a call may return before it is durable.
     ///   - isDurable: whether a call that has succeeded is durable, whenever it returned: it may return after the loss.
+    ///   - undecided: a call of which it is open whether it happened, with what its outcome tells of what it did then.
     package func operations(
         writtenBehind isBehind: (Call) -> Bool, durable isDurable: (Call) -> Bool = { _ in false }, changes: (Call) -> Bool,
-        hasFailed: (Outcome) -> Bool
+        hasFailed: (Outcome) -> Bool, undecided: (Call, Outcome) -> Call = { call, _ in call }
     ) -> [Operation<Call, Outcome>] {
         var result = operations
         for loss in recorder.losses where loss.cause != .dropped {
@@ -46,7 +47,8 @@ package final class History<Call: Sendable, Outcome: Sendable> {
                 guard isLate(operation), operation.called >= first.called, let outcome = operation.outcome else { return operation }
                 guard changes(operation.call), !hasFailed(outcome) else { return nil }
                 guard !isDurable(operation.call) else { return operation }
-                return Operation(client: operation.client, call: operation.call, outcome: nil, called: operation.called, returned: nil)
+                return Operation(
+                    client: operation.client, call: undecided(operation.call, outcome), outcome: nil, called: operation.called, returned: nil)
             }
         }
         return result

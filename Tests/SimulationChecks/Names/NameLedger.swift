@@ -37,7 +37,7 @@ package final class NameLedger: Ledger {
         var report = CheckReport()
         let binding = history.operations(
             writtenBehind: { $0.mayBeWrittenBehind }, durable: { $0.isDurable }, changes: { $0.changes },
-            hasFailed: { if case .failed = $0 { true } else { false } })
+            hasFailed: { if case .failed = $0 { true } else { false } }, undecided: { $0.undecided($1) })
         let operations = binding.filter { $0.outcome != nil || $0.call.changes }
         report.operations = history.operations.count
         report.open = history.operations.count { $0.outcome == nil }
@@ -77,6 +77,12 @@ extension NameCall {
         case .link: true
         default: false
         }
+    }
+
+    /// A creation that nobody may have made, but of no other inode than was told.
+    func undecided(_ outcome: NameOutcome) -> NameCall {
+        guard case .create(let parent, let name, let kind, let isExclusive, let target, _) = self, case .entry(let entry) = outcome else { return self }
+        return .create(parent: parent, name: name, kind: kind, isExclusive: isExclusive, target: target, symbol: entry.inode)
     }
 
     /// Whether it can change names.

@@ -19,6 +19,8 @@ package struct NameModel: SequentialModel {
 
     package func next(_ state: NameState, _ call: NameCall, _ outcome: NameOutcome?) -> [NameState] {
         guard let outcome else {
+            // It opened what somebody else made, and has changed nothing.
+            if case .create(let parent, let name, _, _, _, let inode) = call, state.inode(parent, name) == nil, state.node(inode) != nil { return [] }
             let (errors, after) = carryOut(state, call)
             return errors.isEmpty ? [after] : []
         }
