@@ -34,6 +34,8 @@ extension DistributedFilesystem {
         try file.checkLocks()
         guard !fragments.isEmpty else { return [] }
         inode.kernelMayHold = true
+        // Nobody will recall what has no lease.
+        if !metadata.holdsLease(inode.id) { inode.kernelPagesAreOld = true }
         let isSequential = noteRead(file, offset: offset, count: count, size: size)
         if isSequential { prefetch(file, size: size) }
         let slices = try await fetch(fragments, of: inode, preferWhole: isSequential || size <= UInt64(options.blockSize))

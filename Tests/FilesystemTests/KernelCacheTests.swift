@@ -285,6 +285,11 @@ import Testing
         gate.open()
         #expect(try await reading.value.first == 4)
         #expect(kernel.droppedNow == [inode] && kernel.dropped == [inode])
+        // What was read without a lease goes at once.
+        world.leader.grantsLeases = false
+        world.clock.wallTime += 1000
+        #expect(try await mount.read(inode, reader).first == 5)
+        #expect(kernel.dropped == [inode, inode])
         try await mount.close(inode, reader)
         try await other.close(inode, writer)
     }
