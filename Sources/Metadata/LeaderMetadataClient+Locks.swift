@@ -177,7 +177,18 @@ extension LeaderMetadataClient {
             return
         }
         held.set(item.inode, item.lock)
-        item.finish(.success(.granted))
+        guard leaseRemaining == 0, item.lock.mode != nil else { return item.finish(.success(.granted)) }
+        item.isGranted = true
+        let granting = session
+        Task { @LoopActor in await confirm(item, granting) }
+    }
+
+    /// Tells the caller of a grant when it is known whether the session lives. A grant that lay in a socket while this process was stopped may be of one that
+    /// has ended: others have the lock by now.
+    private func confirm(_ item: OutgoingLock, _ granting: SessionID) async {
+        while leaseRemaining == 0, session == granting, !isClosed { await environment.clock.sleep(nanoseconds: 10 * Nanoseconds.millisecond) }
+        let lives = session == granting && !isClosed
+        item.finish(lives ? .success(.granted) : .failure(MetadataError(.sessionLost, "the session with the metadata service has ended")))
     }
 
     /// The leader did not grant it.
@@ -220,7 +231,7 @@ extension LeaderMetadataClient {
     // MARK: Signals and deadlines
 
     private func interrupted(_ item: OutgoingLock) {
-        guard item.result == nil, !item.isUnwanted else { return }
+        guard item.result == nil, !item.isUnwanted, !item.isGranted else { return }
         item.isUnwanted = true
         // Not sent to anybody: whoever comes to it finds it unwanted.
         guard item.number != nil else {

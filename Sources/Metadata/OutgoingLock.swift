@@ -20,6 +20,8 @@ final class OutgoingLock {
     var isQueued = false
     /// The leader told that it is granted before its answer that it waits arrived.
     var isGrantedEarly = false
+    /// The leader has granted it, and it is to be found out whether the session lives.
+    var isGranted = false
     /// A signal asks for its end.
     var isUnwanted = false
     /// The caller was given an answer before the leader's was known: whatever comes is undone.
