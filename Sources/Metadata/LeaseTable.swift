@@ -75,6 +75,7 @@ package struct LeaseTable {
     private var slots: [InodeID: Slot] = [:]
     private var bySession: [SessionID: Set<InodeID>] = [:]
     private var opensBySession: [SessionID: Set<InodeID>] = [:]
+    private var recallsBySession: [SessionID: Set<InodeID>] = [:]
     /// Grants in their order, for finding the oldest; may name leases that are gone.
     private var order: [(inode: InodeID, session: SessionID)] = []
     private var orderStart = 0
@@ -188,6 +189,7 @@ package struct LeaseTable {
         guard var slot = slots[target.inode], !slot.recalls.contains(where: { $0.session == target.session }) else { return false }
         slot.recalls.append(Running(session: target.session, keepShared: target.keepShared))
         slots[target.inode] = slot
+        recallsBySession[target.session, default: []].insert(target.inode)
         return true
     }
 
@@ -195,6 +197,7 @@ package struct LeaseTable {
     package mutating func endRecall(_ inode: InodeID, from session: SessionID, stillOpen: Bool) {
         guard var slot = slots[inode], let index = slot.recalls.firstIndex(where: { $0.session == session }) else { return }
         let recall = slot.recalls.remove(at: index)
+        recallsBySession[session]?.remove(inode)
         if recall.keepShared {
             if slot.exclusive == session {
                 slot.exclusive = nil
@@ -258,20 +261,18 @@ package struct LeaseTable {
 
     /// The session is over. Returns the inodes that it held, had open or was asked for, so that whoever waits can look again.
     package mutating func drop(_ session: SessionID) -> [InodeID] {
-        let held = bySession.removeValue(forKey: session) ?? []
-        let open = opensBySession.removeValue(forKey: session) ?? []
-        for inode in held {
+        var concerned = bySession.removeValue(forKey: session) ?? []
+        concerned.formUnion(opensBySession.removeValue(forKey: session) ?? [])
+        // What was given back while it was asked for is not held any more.
+        concerned.formUnion(recallsBySession.removeValue(forKey: session) ?? [])
+        for inode in concerned {
             guard var slot = slots[inode] else { continue }
             if removeLease(&slot, session) { count -= 1 }
             slot.recalls.removeAll { $0.session == session }
-            store(slot, inode)
-        }
-        for inode in open {
-            guard var slot = slots[inode] else { continue }
             slot.opens.removeAll { $0 == session }
             store(slot, inode)
         }
-        return Array(held.union(open))
+        return Array(concerned)
     }
 
     // MARK: Open files

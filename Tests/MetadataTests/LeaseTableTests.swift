@@ -141,6 +141,18 @@ import Testing
         check(!table.mayBeOpen(InodeID(rawValue: 12)))
     }
 
+    /// What was given back while it was asked for is not held any more, but was asked for still: the recall goes with the session, or the inode counts as
+    /// open for ever (seed 180566).
+    @Test func aRecallOfWhatWasGivenBackEndsWithTheSession() {
+        var table = LeaseTable(limit: 100)
+        check(table.grantShared(inode, to: a))
+        check(table.beginRecall(.init(inode: inode, session: a, keepShared: false)))
+        table.release(inode, by: a, closed: true)
+        check(table.mayBeOpen(inode))
+        check(table.drop(a) == [inode])
+        check(!table.mayBeOpen(inode) && table.count == 0)
+    }
+
     @Test func oldestSharedLeasesGoFirst() {
         var table = LeaseTable(limit: 3)
         check(table.grantExclusive(InodeID(rawValue: 1), to: a))
