@@ -47,11 +47,11 @@ extension DistributedFilesystem {
         let skipped = Int(max(position, 2) - page.first)
         for (index, entry) in page.entries.enumerated().dropFirst(skipped) {
             let reply = plus ? self.reply(directory.inode, entry, page) : nil
-            if let reply, reply.entryValidity > 0 { directory.answeredAt = clock.now }
             items.append(
                 DirectoryItem(
                     name: entry.name.bytes, inode: entry.inode, kind: entry.kind, next: page.first + UInt64(index) + 1, entry: reply))
         }
+        if items.contains(where: { $0.entry.map { $0.entryValidity > 0 } ?? false }) { directory.answeredAt = clock.now }
         trim()
         return items
     }
