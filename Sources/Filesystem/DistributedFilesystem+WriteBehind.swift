@@ -183,8 +183,8 @@ extension DistributedFilesystem {
         // Of a directory that is held exclusively, files that are listed now come exclusively too.
         if metadata.holdsExclusive(directory.id) { return noteMiss(directory, name) }
         guard delegation.noteWait() else { return }
+        directory.pins += 1
         Task { @LoopActor [self] in
-            directory.pins += 1
             if (try? await exclusive(directory)) != nil { await readAll(directory) }
             delegation.answered()
             directory.pins -= 1
