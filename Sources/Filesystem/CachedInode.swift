@@ -54,6 +54,10 @@ final class CachedInode {
     var recall: AsyncEvent?
     /// Changes of names on their way that touch it and that nobody waits for: `stored` is not up to date.
     var pendingChanges: Int32 = 0
+    /// Commands under way that change its attributes: what is made in a directory meanwhile may depend on them.
+    var commands: Int32 = 0
+    /// Its own creation, as long as that is on its way: the leader does not know it, and what is cached is right all the same.
+    var creation: PendingNameChange?
     /// Questions that wait until there is none: no further one begins.
     var settleWaiters: Int32 = 0
     /// Of a directory in which names were changed.
@@ -88,7 +92,7 @@ final class CachedInode {
     }
 
     var isDirty: Bool { dirty?.isDirty ?? false }
-    var isReferenced: Bool { lookups > 0 || opens > 0 || pins > 0 }
+    var isReferenced: Bool { lookups > 0 || opens > 0 || pins > 0 || creation != nil }
     var items: Int { (directory?.count ?? 0) + content.count + xattrs.count }
 
     /// Attributes with the local changes, over `base`.

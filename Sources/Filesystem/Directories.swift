@@ -119,7 +119,7 @@ extension DistributedFilesystem {
     ) async throws(Errno) -> (page: DirectoryHandle.Page, mayFeed: Bool) {
         let mark = mark
         let wasHeld = metadata.holdsExclusive(inode.id)
-        let reply = try await ask(.list(directory: inode.id, after: after, limit: limit, withAttributes: withAttributes))
+        let reply = try await ask(.list(directory: inode.id, after: after, limit: limit, withAttributes: withAttributes), on: inode)
         guard case .entries(let entries, let complete) = reply.answer else { throw nonsense("a question for entries") }
         let leased = Set(reply.leased)
         for entry in entries {

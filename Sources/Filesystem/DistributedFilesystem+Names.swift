@@ -30,8 +30,7 @@ extension DistributedFilesystem {
             if let known = try cachedLookup(directory, name) { return known }
             let mark = mark
             let wasHeld = metadata.holdsExclusive(directory.id)
-            let reply: QueryReply
-            do { reply = try await metadata.query(.lookup(parent: directory.id, name: name)) } catch { throw Errno(error) }
+            let reply = try await query(.lookup(parent: directory.id, name: name), on: directory)
             let knows = reply.leased.contains(directory.id)
             switch reply.answer {
             case .found(let attributes, let content):
@@ -127,6 +126,9 @@ extension DistributedFilesystem {
     ) async throws(Errno) -> EntryReply {
         let name = try checked(name)
         let directory = table.obtain(parent)
+        if let attributes = createBehind(directory, name, kind, mode: mode & 0o7777, target: target, caller) {
+            return entered(directory, name, attributes)
+        }
         let outcome = try await change([(directory, [name])]) { () async throws(Errno) in
             try await self.perform(
                 .create(
@@ -139,6 +141,7 @@ extension DistributedFilesystem {
             self.learnFresh(attributes, target: target)
         }
         guard case .done(let attributes?, _) = outcome else { throw nonsense("a create") }
+        if !metadata.holdsExclusive(directory.id) { noteWait(directory, name) }
         return entered(directory, name, attributes)
     }
 
@@ -374,7 +377,7 @@ extension DistributedFilesystem {
             adopt(moved, since: mark)
             if let other { adopt(other, since: mark) }
             for parent in parents { adopt(parent, since: mark) }
-        case .recordSet, .failed:
+        case .recordSet, .reserved, .failed:
             throw nonsense("a command on names")
         }
         record(outcome, known)

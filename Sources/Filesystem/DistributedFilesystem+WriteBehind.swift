@@ -30,6 +30,14 @@ extension DistributedFilesystem {
         while directory.delegation?.pending[name] != nil { await settle(directory) }
     }
 
+    /// Suspends until the leader knows an inode that was made here. Commands need not wait for that: they are carried out in their order.
+    func known(_ inode: CachedInode) async {
+        guard let creation = inode.creation else { return }
+        inode.pins += 1
+        await creation.settled.wait()
+        inode.pins -= 1
+    }
+
     /// Suspends until all changes of names that were made before are durable.
     /// - Throws: EIO, once, if some were lost.
     func settleNames() async throws(Errno) {
@@ -40,6 +48,53 @@ extension DistributedFilesystem {
     }
 
     // MARK: Changing
+
+    /// Makes a file, a directory or a symlink whose name is known to be free.
+    /// - Returns: nil if that must be asked of the leader.
+    func createBehind(
+        _ directory: CachedInode, _ name: Name, _ kind: FileKind, mode: UInt16, target: [UInt8], _ caller: Caller
+    ) -> Attributes? {
+        guard kind == .file || kind == .directory || kind == .symlink && !target.isEmpty && !target.contains(0) else { return nil }
+        if directory.delegation == nil, metadata.holdsExclusive(directory.id) {
+            directory.delegation = NameDelegation(doubtedAt: directory.changedAt)
+        }
+        // A directory with extended attributes may have a default access control list.
+        guard mayWriteBehind(directory), let parent = cachedAttributes(directory), parent.xattrs == 0, directory.directory?.entry(name) == .absent
+        else { return nil }
+        if inodeNumbers.isScarce { reserveNumbers() }
+        guard let number = inodeNumbers.next() else { return nil }
+        let now = time(after: parent)
+        let umask = caller.umask & 0o777
+        let attributes = Attributes(
+            number, kind, in: parent, mode: kind == .symlink ? mode : mode & ~umask, uid: caller.uid, gid: caller.gid, links: kind == .directory ? 2 : 1,
+            size: target.count, at: now)
+        submit(
+            .createNumbered(
+                number, at: now, parent: directory.id, name: name, kind: kind, mode: mode, umask: umask, uid: caller.uid, gid: caller.gid, target: target),
+            touching: [directory], [(directory, name, .present(number, kind))], making: table.obtain(number), at: now)
+        learnFresh(attributes, target: target)
+        return attributes
+    }
+
+    /// The present, but not before a directory's times where those come from a leader whose clock is a little ahead.
+    private func time(after directory: Attributes) -> Timestamp {
+        let (now, latest) = (clock.wallTime, max(directory.modified, directory.changed))
+        return latest >= now && latest - now < Self.skewMax ? latest + 1 : now
+    }
+
+    /// Nanoseconds by which the leader's clock may be ahead without times going back; what is later was set by somebody.
+    private static let skewMax: Timestamp = 1_000_000_000
+
+    private func reserveNumbers() {
+        guard !inodeNumbers.isAsking else { return }
+        inodeNumbers.isAsking = true
+        let session = inodeNumbers.session
+        metadata.submit(.reserveInodes(Limits.inodesPerReservation), on: []) { [self] result in
+            guard session == inodeNumbers.session else { return }
+            inodeNumbers.isAsking = false
+            if case .success(.reserved(let numbers)) = result { inodeNumbers.add(numbers) }
+        }
+    }
 
     /// Removes the name of a file that nobody has open.
     /// - Returns: false if that must be asked of the leader.
@@ -89,7 +144,7 @@ extension DistributedFilesystem {
         guard let delegation = directory.delegation, delegation.awaited == 0, cachedAttributes(directory) != nil,
             pendingChanges.count < Self.pendingChangesMax
         else { return false }
-        return directory.recall == nil && directory.settleWaiters == 0 && !directory.mustReport && metadata.holdsExclusive(directory.id)
+        return directory.recall == nil && directory.settleWaiters == 0 && directory.commands == 0 && !directory.mustReport && metadata.holdsExclusive(directory.id)
     }
 
     /// What a name leads to, if it is of the right kind and this session's alone.
@@ -110,13 +165,15 @@ extension DistributedFilesystem {
     private func isUnused(_ file: CachedInode) -> Bool { file.opens == 0 && file.pins == file.pendingChanges }
 
     private func submit(
-        _ command: Command, touching touched: [CachedInode], _ names: [(directory: CachedInode, name: Name, entry: DirectoryCache.Entry)]
+        _ command: Command, touching touched: [CachedInode], _ names: [(directory: CachedInode, name: Name, entry: DirectoryCache.Entry)],
+        making made: CachedInode? = nil, at time: Timestamp? = nil
     ) {
-        for (directory, name, entry) in names { note(directory, name, entry) }
-        let change = PendingNameChange(touched: touched, names: names.map { ($0.directory, $0.name) })
+        for (directory, name, entry) in names { note(directory, name, entry, at: time ?? clock.wallTime) }
+        let change = PendingNameChange(touched: touched, names: names.map { ($0.directory, $0.name) }, made: made)
         pendingChanges.append(change)
         let mark = mark
-        metadata.submit(command, on: touched.map(\.id)) { [self] result in
+        let inodes = made.map { touched + [$0] } ?? touched
+        metadata.submit(command, on: inodes.map(\.id)) { [self] result in
             change.end()
             pendingChanges.removeAll { $0 === change }
             do throws(Errno) {
@@ -124,7 +181,7 @@ extension DistributedFilesystem {
             } catch {
                 lost(change, error)
             }
-            for inode in touched where inode.pendingChanges == 0 {
+            for inode in inodes where inode.pendingChanges == 0 {
                 inode.delegation?.attributes = nil
                 reportClosed(inode)
             }
@@ -134,15 +191,18 @@ extension DistributedFilesystem {
     }
 
     /// Changes an entry and the directory's attributes as the leader will.
-    private func note(_ directory: CachedInode, _ name: Name, _ entry: DirectoryCache.Entry) {
+    private func note(_ directory: CachedInode, _ name: Name, _ entry: DirectoryCache.Entry, at time: Timestamp) {
         var attributes = directory.delegation?.attributes ?? cachedAttributes(directory)
         if case .present(_, let kind)? = directory.directory?.entry(name) {
             attributes?.entries -= 1
             if kind == .directory { attributes?.links -= 1 }
         }
-        attributes?.entries += entry == .absent ? 0 : 1
-        attributes?.modified = clock.wallTime
-        attributes?.changed = clock.wallTime
+        if case .present(_, let kind) = entry {
+            attributes?.entries += 1
+            if kind == .directory { attributes?.links += 1 }
+        }
+        attributes?.modified = time
+        attributes?.changed = time
         directory.delegation?.attributes = attributes
         noteChange(directory)
         setName(directory, name, entry)
@@ -169,7 +229,12 @@ extension DistributedFilesystem {
         log.error(
             "changes of names are lost", ["names": change.names.map { "\($0.directory.id)/\($0.name)" }.joined(separator: ", "), "errno": "\(error.rawValue)"])
         hasLostNames = true
-        for inode in change.touched {
+        if let made = change.made {
+            made.errorCount += 1
+            made.lastError = .io
+            loseChanges(made)
+        }
+        for inode in change.touched + (change.made.map { [$0] } ?? []) {
             dropCaches(of: inode)
             invalidateKernelSoon(inode)
         }

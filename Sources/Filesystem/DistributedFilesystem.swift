@@ -69,6 +69,8 @@ package final class DistributedFilesystem: FileOperations {
 
     /// Changes of names on their way that nobody waits for, oldest first.
     var pendingChanges: [PendingNameChange] = []
+    /// For what is made without waiting.
+    var inodeNumbers = InodeNumbers()
     /// Some of those were lost, and nobody was told yet.
     var hasLostNames = false
 
@@ -140,9 +142,14 @@ package final class DistributedFilesystem: FileOperations {
 
     // MARK: The leader
 
-    func ask(_ query: Query) async throws(Errno) -> QueryReply {
-        let reply: QueryReply
-        do { reply = try await metadata.query(query) } catch { throw Errno(error) }
+    /// Asks once the leader knows what it is asked about.
+    func query(_ query: Query, on inode: CachedInode) async throws(Errno) -> QueryReply {
+        await known(inode)
+        do { return try await metadata.query(query) } catch { throw Errno(error) }
+    }
+
+    func ask(_ query: Query, on inode: CachedInode) async throws(Errno) -> QueryReply {
+        let reply = try await self.query(query, on: inode)
         if case .failed(let error) = reply.answer { throw Errno(error) }
         return reply
     }
@@ -156,6 +163,8 @@ package final class DistributedFilesystem: FileOperations {
 
     /// Runs a command that changes one inode.
     func perform(_ command: Command, on inode: CachedInode) async throws(Errno) -> Outcome {
+        inode.commands += 1
+        defer { inode.commands -= 1 }
         do { return try await perform(command) } catch {
             // An error other than EIO says that nothing was changed.
             if error == .io { dropCaches(of: inode) }
@@ -229,7 +238,7 @@ package final class DistributedFilesystem: FileOperations {
                 continue
             }
             let mark = mark
-            let reply = try await ask(.attributes(inode.id))
+            let reply = try await ask(.attributes(inode.id), on: inode)
             guard case .attributes(let attributes) = reply.answer else { throw nonsense("a question for attributes") }
             learn(attributes, leased: reply.leased.contains(inode.id), since: mark, keepsPages: keepsPages)
             if attributes.version >= inode.acknowledged { return cachedAttributes(inode) ?? inode.effective(attributes) }
@@ -308,7 +317,7 @@ package final class DistributedFilesystem: FileOperations {
     /// since changes are only good under the lease, and since another session may have an unlinked file open; and after the kernel has
     /// forgotten what it was told under the lease, which would have nobody to take it back.
     func reportClosed(_ inode: CachedInode) {
-        guard inode.mustReport, inode.opens == 0, inode.recall == nil, inode.pendingChanges == 0 else { return }
+        guard inode.mustReport, inode.opens == 0, inode.recall == nil, inode.pendingChanges == 0, inode.creation == nil else { return }
         guard !inode.isDirty else { return commitSoon(inode) }
         inode.mustReport = false
         dropCaches(of: inode)
@@ -370,7 +379,8 @@ package final class DistributedFilesystem: FileOperations {
     }
 
     package func statistics() async throws(Errno) -> FilesystemStatistics {
-        let reply = try await ask(.statistics)
+        let reply: QueryReply
+        do { reply = try await metadata.query(.statistics) } catch { throw Errno(error) }
         guard case .statistics(let inodes, let referenced, _) = reply.answer else { throw nonsense("a question for statistics") }
         let space = await capacity()
         let free = space.available - min(space.available, UInt64(meter.bytes))

@@ -25,8 +25,7 @@ extension DistributedFilesystem {
             if let names = inode.xattrNames, !names.contains(name) { throw .noData }
         }
         let mark = mark
-        let reply: QueryReply
-        do { reply = try await metadata.query(.xattr(id, name: name)) } catch { throw Errno(error) }
+        let reply = try await query(.xattr(id, name: name), on: inode)
         switch reply.answer {
         case .bytes(let value):
             if mayCache(inode, reply, since: mark), value.count <= 4096 { remember(inode, name, value) }
@@ -64,7 +63,7 @@ extension DistributedFilesystem {
             if let names = inode.xattrNames { return names }
         }
         let mark = mark
-        let reply = try await ask(.xattrNames(id))
+        let reply = try await ask(.xattrNames(id), on: inode)
         guard case .names(let names) = reply.answer else { throw nonsense("a question for extended attributes") }
         if mayCache(inode, reply, since: mark) { inode.xattrNames = names }
         return names

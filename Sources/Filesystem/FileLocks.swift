@@ -23,6 +23,7 @@ extension DistributedFilesystem {
             file.inode.lockHandles.insert(handle)
         }
         let outcome: LockOutcome
+        await known(file.inode)
         do { outcome = try await metadata.setLock(id, lock, waits: waits, interrupt: interrupt) } catch { throw Errno(error) }
         switch outcome {
         case .granted: return
@@ -35,6 +36,7 @@ extension DistributedFilesystem {
 
     package func testLock(_ id: InodeID, handle: UInt64, _ lock: FileLock) async throws(Errno) -> FileLock? {
         guard let file = handles[handle], file.inode.id == id else { throw .badDescriptor }
+        await known(file.inode)
         do { return try await metadata.testLock(id, lock) } catch { throw Errno(error) }
     }
 

@@ -214,7 +214,7 @@ extension DistributedFilesystem {
         let inode = table.obtain(id)
         if let target = inode.symlinkTarget, metadata.holdsLease(id) { return target }
         let mark = mark
-        let reply = try await ask(.symlink(id))
+        let reply = try await ask(.symlink(id), on: inode)
         guard case .bytes(let target) = reply.answer else { throw nonsense("a question for a symlink") }
         if mayCache(inode, reply, since: mark) { inode.symlinkTarget = target }
         return target

@@ -8,12 +8,16 @@ final class PendingNameChange {
     /// The directories and the files whose links or names it changes; the session held all of them exclusively when it began.
     let touched: [CachedInode]
     let names: [(directory: CachedInode, name: Name)]
+    /// The inode that it makes.
+    let made: CachedInode?
     /// The outcome has been taken in.
     let settled = AsyncEvent()
 
-    init(touched: [CachedInode], names: [(directory: CachedInode, name: Name)]) {
+    init(touched: [CachedInode], names: [(directory: CachedInode, name: Name)], made: CachedInode?) {
         self.touched = touched
         self.names = names
+        self.made = made
+        made?.creation = self
         for inode in touched {
             inode.pendingChanges += 1
             inode.pins += 1
@@ -23,6 +27,7 @@ final class PendingNameChange {
 
     /// The leader has answered.
     func end() {
+        made?.creation = nil
         for inode in touched {
             inode.pendingChanges -= 1
             inode.pins -= 1

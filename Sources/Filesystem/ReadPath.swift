@@ -100,7 +100,7 @@ extension DistributedFilesystem {
         let start = regions.lowerBound * Limits.regionBytes
         let length = UInt64(regions.count) * Limits.regionBytes
         let mark = mark
-        let reply = try await ask(.content(inode.id, offset: start, length: length))
+        let reply = try await ask(.content(inode.id, offset: start, length: length), on: inode)
         guard case .content(let content, let attributes) = reply.answer else { throw nonsense("a question for content") }
         let leased = reply.leased.contains(inode.id)
         learn(attributes, leased: leased, since: mark)

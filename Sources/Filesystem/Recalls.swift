@@ -18,6 +18,7 @@ extension DistributedFilesystem {
             delegation.doubtedAt = inode.changedAt
             delegation.noteRecall(wasExclusive: metadata.holdsExclusive(inode.id))
         }
+        await known(inode)
         await settle(inode)
         await commitForRecall(inode)
         if !recall.keepShared {
@@ -125,6 +126,7 @@ extension DistributedFilesystem {
     /// The session ended without asking: what was not committed is lost, and everything cached is void.
     func sessionLost() {
         loseLocks()
+        inodeNumbers.sessionLost()
         var lost = 0
         for inode in table.all {
             if inode.isDirty {

@@ -56,6 +56,7 @@ extension DistributedFilesystem {
             }
             await settle(inode)
             if metadata.holdsExclusive(inode.id), let attributes = cachedAttributes(inode) { return attributes }
+            await known(inode)
             let granted: Attributes
             do { granted = try await metadata.acquireExclusive(inode.id) } catch { throw Errno(error) }
             // A lease that is held now was granted with these attributes, after any recall that was answered while the question was under way. To ask

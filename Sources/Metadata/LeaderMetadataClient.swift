@@ -205,6 +205,8 @@ package final class LeaderMetadataClient: MetadataClient {
         if isClosed {
             item.finish(.failure(Self.closed))
         } else {
+            // Nobody else knows the number before the directory is given back, and that waits for the outcome.
+            if case .createNumbered(let inode, _, _, _, _, _, _, _, _, _) = command { leases[inode] = true }
             nextSequence += 1
             outstanding.append(item)
             queue(item)

@@ -14,7 +14,8 @@ package protocol MetadataClient: AnyObject, Sendable {
     /// these calls. A created inode comes with an exclusive lease.
     func perform(_ command: Command) async throws(MetadataError) -> Outcome
     /// As `perform`, for a command that nobody waits for; returns at once. With exclusive leases on everything that it touches it waits for no other
-    /// session, and goes before commands of this one that do, where a recall of such a lease waits for it.
+    /// session, and goes before commands of this one that do, where a recall of such a lease waits for it. What `createNumbered` makes counts as leased
+    /// exclusively from now on; the directory must not be given back before the outcome is known.
     /// - Parameter inodes: what it touches.
     /// - Parameter completion: called once, later.
     func submit(_ command: Command, on inodes: [InodeID], completion: @escaping @LoopActor (Result<Outcome, MetadataError>) -> Void)

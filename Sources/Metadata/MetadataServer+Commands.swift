@@ -52,7 +52,7 @@ extension MetadataServer {
     /// Which commands a client may send. Sessions, collection and reaping are the leader's own business; records belong to daemons.
     private static func mayCome(_ command: Command, from role: Role, hasSession: Bool) -> Bool {
         switch command {
-        case .create, .createTemporary, .link, .unlink, .removeDirectory, .rename, .update, .setXattr, .removeXattr: hasSession
+        case .create, .createNumbered, .reserveInodes, .createTemporary, .link, .unlink, .removeDirectory, .rename, .update, .setXattr, .removeXattr: hasSession
         case .setRecord: role == .node || role == .administrator
         case .reap, .openSession, .closeSession, .collect, .collected: false
         }
@@ -87,16 +87,18 @@ extension MetadataServer {
             index += 1
             guard index <= lastAwaited else { return false }
             if case .update = item.proposal.command { return isAlone(item, session, onlyIfRecalled: true) && start(item) }
-            guard isOrdered, isAlone(item, session, onlyIfRecalled: false) else { return false }
-            isOrdered = start(item)
-            return isOrdered
+            guard isOrdered else { return false }
+            let isAlone = isAlone(item, session, onlyIfRecalled: false)
+            if isAlone { isOrdered = start(item) } else if case .createNumbered = item.proposal.command { isOrdered = false }
+            return isAlone && isOrdered
         }
     }
 
-    /// Whether a command is one that a session may have written behind, on nothing but what it holds exclusively.
+    /// Whether a command is one that a session may have written behind, on nothing but what it holds exclusively. What is made in a directory that is itself
+    /// still being made has to wait for that, and nothing goes before it: numbers are used in their order.
     private func isAlone(_ item: PendingCommand, _ session: MetadataSession, onlyIfRecalled: Bool) -> Bool {
         switch item.proposal.command {
-        case .update, .unlink, .removeDirectory, .rename: break
+        case .update, .createNumbered, .unlink, .removeDirectory, .rename: break
         default: return false
         }
         guard let touched = try? touched(by: item.proposal.command), touched.allSatisfy({ table.holdsExclusive($0, session.id) }) else { return false }
@@ -144,7 +146,7 @@ extension MetadataServer {
     /// The inodes whose attributes, content or entries a command changes.
     private func touched(by command: Command) throws(TransportError) -> [InodeID] {
         switch command {
-        case .create(let parent, _, _, _, _, _, _, _, _): return [parent]
+        case .create(let parent, _, _, _, _, _, _, _, _), .createNumbered(_, _, let parent, _, _, _, _, _, _, _): return [parent]
         case .link(let inode, let parent, _): return [parent, inode]
         case .unlink(let parent, let name, _), .removeDirectory(let parent, let name, _):
             guard let child = try child(parent, name) else { return [parent] }
@@ -157,7 +159,7 @@ extension MetadataServer {
         case .update(let inode, _, _, _), .setXattr(let inode, _, _, _, _), .removeXattr(let inode, _): return [inode]
         // Of the directory it takes what it finds when it is carried out, and changes nothing.
         case .createTemporary: return []
-        case .reap, .openSession, .closeSession, .collect, .collected, .setRecord: return []
+        case .reserveInodes, .reap, .openSession, .closeSession, .collect, .collected, .setRecord: return []
         }
     }
 
@@ -168,8 +170,8 @@ extension MetadataServer {
 
     private static func names(of command: Command) -> [EntryName] {
         switch command {
-        case .create(let parent, let name, _, _, _, _, _, _, _), .link(_, let parent, let name), .unlink(let parent, let name, _),
-            .removeDirectory(let parent, let name, _):
+        case .create(let parent, let name, _, _, _, _, _, _, _), .createNumbered(_, _, let parent, let name, _, _, _, _, _, _),
+            .link(_, let parent, let name), .unlink(let parent, let name, _), .removeDirectory(let parent, let name, _):
             [EntryName(parent: parent, name: name)]
         case .rename(let from, let name, let to, let newName, _, _):
             [EntryName(parent: from, name: name), EntryName(parent: to, name: newName)]
@@ -244,8 +246,12 @@ extension MetadataServer {
         var grants = Grants(number: item.session?.recalls ?? 0)
         if let session = item.session, !session.isFenced, leadership != nil {
             func grant(_ inode: InodeID, exclusive: Bool = false) { if !isRemembered { self.grant(inode, to: session, exclusive: exclusive, &grants) } }
-            let isTemporary = if case .createTemporary = item.proposal.command { true } else { false }
-            let isCreation = if case .create = item.proposal.command { true } else { isTemporary }
+            let (isCreation, isTemporary) =
+                switch item.proposal.command {
+                case .create, .createNumbered: (true, false)
+                case .createTemporary: (true, true)
+                default: (false, false)
+                }
             switch outcome {
             case .done(let attributes, let parents):
                 if let inode = attributes?.inode {
@@ -262,7 +268,7 @@ extension MetadataServer {
                 grant(moved.inode)
                 if let other, other.links > 0 { grant(other.inode) }
                 for parent in parents { grant(parent.inode) }
-            case .recordSet, .failed: break
+            case .recordSet, .reserved, .failed: break
             }
             trimLeases()
         }

@@ -28,7 +28,9 @@ final class OutgoingCommand {
     /// The directories whose names it changes, and what else of that is known beforehand.
     var touched: [InodeID] {
         switch command {
-        case .create(let parent, _, _, _, _, _, _, _, _), .unlink(let parent, _, _), .removeDirectory(let parent, _, _): [parent] + flushed
+        case .create(let parent, _, _, _, _, _, _, _, _), .createNumbered(_, _, let parent, _, _, _, _, _, _, _), .unlink(let parent, _, _),
+            .removeDirectory(let parent, _, _):
+            [parent] + flushed
         case .link(let inode, let parent, _): [parent, inode]
         case .rename(let from, _, let to, _, _, _): [from, to] + flushed
         default: []

@@ -19,6 +19,8 @@ private enum Tag {
     static let collected: UInt8 = 13
     static let setRecord: UInt8 = 14
     static let createTemporary: UInt8 = 15
+    static let createNumbered: UInt8 = 16
+    static let reserveInodes: UInt8 = 17
 }
 
 extension Command: ByteCodable {
@@ -29,6 +31,12 @@ extension Command: ByteCodable {
                 parent: try InodeID(from: &reader), name: try Name(from: &reader), kind: try reader.choice(), mode: try reader.integer(),
                 umask: try reader.integer(), uid: try reader.integer(), gid: try reader.integer(), device: try reader.integer(),
                 target: try reader.bytes(max: Limits.symlinkBytes))
+        case Tag.createNumbered:
+            self = .createNumbered(
+                try InodeID(from: &reader), at: try reader.integer(), parent: try InodeID(from: &reader), name: try Name(from: &reader),
+                kind: try reader.choice(), mode: try reader.integer(), umask: try reader.integer(), uid: try reader.integer(), gid: try reader.integer(),
+                target: try reader.bytes(max: Limits.symlinkBytes))
+        case Tag.reserveInodes: self = .reserveInodes(try reader.integer())
         case Tag.createTemporary:
             self = .createTemporary(
                 parent: try InodeID(from: &reader), mode: try reader.integer(), umask: try reader.integer(), uid: try reader.integer(),
@@ -84,6 +92,21 @@ extension Command: ByteCodable {
             writer.integer(gid)
             writer.integer(device)
             writer.bytes(target)
+        case .createNumbered(let inode, let time, let parent, let name, let kind, let mode, let umask, let uid, let gid, let target):
+            writer.integer(Tag.createNumbered)
+            inode.encode(to: &writer)
+            writer.integer(time)
+            parent.encode(to: &writer)
+            name.encode(to: &writer)
+            writer.integer(kind.rawValue)
+            writer.integer(mode)
+            writer.integer(umask)
+            writer.integer(uid)
+            writer.integer(gid)
+            writer.bytes(target)
+        case .reserveInodes(let count):
+            writer.integer(Tag.reserveInodes)
+            writer.integer(count)
         case .createTemporary(let parent, let mode, let umask, let uid, let gid):
             writer.integer(Tag.createTemporary)
             parent.encode(to: &writer)

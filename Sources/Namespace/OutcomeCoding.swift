@@ -17,6 +17,11 @@ extension Outcome: ByteCodable {
                 parents: try reader.values(max: Self.parentsMax))
         case 3: self = .recordSet(version: try reader.integer())
         case 4: self = .failed(try NamespaceError(from: &reader))
+        case 5:
+            let first = try reader.counter()
+            let end = try reader.counter()
+            guard first < end else { throw .invalid("reserved numbers") }
+            self = .reserved(first..<end)
         default: throw .invalid("outcome")
         }
     }
@@ -44,6 +49,10 @@ extension Outcome: ByteCodable {
         case .failed(let error):
             writer.integer(4 as UInt8)
             error.encode(to: &writer)
+        case .reserved(let numbers):
+            writer.integer(5 as UInt8)
+            writer.integer(numbers.lowerBound)
+            writer.integer(numbers.upperBound)
         }
     }
 }

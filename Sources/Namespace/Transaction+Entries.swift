@@ -3,8 +3,12 @@ import OrderedStore
 
 /// Commands that make and remove entries; inode(7), link(2), unlink(2), rmdir(2), mkdir(2), mknod(2), symlink(2).
 extension Transaction {
+    /// - Parameters:
+    ///   - inode: nil: the next number.
+    ///   - made: The inode's times, and those of the change of its directory; nil: the command's.
     func create(
-        parent: InodeID, name: Name, kind: FileKind, mode: UInt16, umask: UInt16, uid: UInt32, gid: UInt32, device: UInt32, target: [UInt8]
+        _ inode: InodeID? = nil, at made: Timestamp? = nil, parent: InodeID, name: Name, kind: FileKind, mode: UInt16, umask: UInt16, uid: UInt32,
+        gid: UInt32, device: UInt32, target: [UInt8]
     ) throws(Failure) -> Outcome {
         if kind == .symlink {
             guard target.count <= Limits.symlinkBytes else { throw .refused(.nameTooLong) }
@@ -14,40 +18,48 @@ extension Transaction {
         }
         var directory = try directory(parent)
         guard try entry(parent, name) == nil else { throw .refused(.exists) }
+        let number: InodeID
+        if let inode { number = inode } else { number = try nextInode() }
         let record = try makeInode(
-            in: directory, kind, mode: mode, umask: umask, uid: uid, gid: gid, links: kind == .directory ? 2 : 1, device: device, target: target)
-        try attach(record.attributes, to: &directory, name)
+            number, at: made ?? time, in: directory, kind, mode: mode, umask: umask, uid: uid, gid: gid, links: kind == .directory ? 2 : 1, device: device,
+            target: target)
+        try attach(record.attributes, to: &directory, name, at: made)
         put(directory)
         return .done(attributes: record.attributes, parents: [directory.attributes])
     }
 
     func createTemporary(parent: InodeID, mode: UInt16, umask: UInt16, uid: UInt32, gid: UInt32) throws(Failure) -> Outcome {
+        let directory = try directory(parent)
         let record = try makeInode(
-            in: try directory(parent), .file, mode: mode, umask: umask, uid: uid, gid: gid, links: 0, device: 0, target: [])
+            try nextInode(), at: time, in: directory, .file, mode: mode, umask: umask, uid: uid, gid: gid, links: 0, device: 0, target: [])
         put(RowKey.orphan(record.attributes.inode), OrphanRow.temporary)
         return .done(attributes: record.attributes, parents: [])
     }
 
+    func nextInode() throws(Failure) -> InodeID { InodeID(rawValue: try reserveInodes(1).lowerBound) }
+
+    /// Numbers that no inode had or will have but those of whoever asks.
+    func reserveInodes(_ count: UInt32) throws(Failure) -> Range<UInt64> {
+        guard (1...Limits.inodesPerReservation).contains(count) else { throw .refused(.invalid) }
+        let first = state.nextInode
+        // The top 16 bits are the partition.
+        guard first < 1 << 48 - UInt64(count) else { throw .refused(.notPermitted) }
+        state.nextInode += UInt64(count)
+        return first..<state.nextInode
+    }
+
     /// A new inode with what it has from its directory, and its rows.
     private func makeInode(
-        in directory: InodeRecord, _ kind: FileKind, mode: UInt16, umask: UInt16, uid: UInt32, gid: UInt32, links: UInt32, device: UInt32, target: [UInt8]
+        _ inode: InodeID, at made: Timestamp, in directory: InodeRecord, _ kind: FileKind, mode: UInt16, umask: UInt16, uid: UInt32, gid: UInt32,
+        links: UInt32, device: UInt32, target: [UInt8]
     ) throws(Failure) -> InodeRecord {
         guard mode <= 0o7777, umask <= 0o777 else { throw .refused(.invalid) }
-        // The top 16 bits are the partition.
-        guard state.nextInode < 1 << 48 else { throw .refused(.notPermitted) }
-        let inode = InodeID(rawValue: state.nextInode)
-        state.nextInode += 1
         state.inodes += 1
-
-        let isDirectory = kind == .directory
-        let inheritsGroup = directory.attributes.mode & 0o2000 != 0
         let hasDevice = kind == .characterDevice || kind == .blockDevice
         var record = InodeRecord(
             Attributes(
-                inode: inode, kind: kind, mode: inheritsGroup && isDirectory ? mode | 0o2000 : mode, uid: uid,
-                gid: inheritsGroup ? directory.attributes.gid : gid, links: links, size: UInt64(target.count), allocated: 0,
-                device: hasDevice ? device : 0, accessed: time, modified: time, changed: time, created: time, version: 1, entries: 0,
-                parent: isDirectory ? directory.attributes.inode : InodeID(rawValue: 0)))
+                inode, kind, in: directory.attributes, mode: mode, uid: uid, gid: gid, links: links, size: target.count, device: hasDevice ? device : 0,
+                at: made))
         if kind != .symlink { try inheritLists(&record, from: directory, umask: umask) }
         put(record)
         if kind == .symlink { put(RowKey.symlink(inode), target) }
@@ -99,14 +111,15 @@ extension Transaction {
     // MARK: Parts
 
     /// Counts a new entry of `directory` and writes its row; the caller writes the directory's.
-    func attach(_ child: Attributes, to directory: inout InodeRecord, _ name: Name) throws(Failure) {
+    /// - Parameter made: when; nil: at the command's time.
+    func attach(_ child: Attributes, to directory: inout InodeRecord, _ name: Name, at made: Timestamp? = nil) throws(Failure) {
         putEntry(directory.attributes.inode, name, child)
         directory.attributes.entries += 1
         if child.kind == .directory {
             guard directory.attributes.links < .max else { throw .refused(.tooManyLinks) }
             directory.attributes.links += 1
         }
-        directory.attributes.modify(at: time)
+        directory.attributes.modify(at: made ?? time)
     }
 
     /// Takes an entry off the counts of `directory`; the caller deletes or replaces its row and writes the directory's.

@@ -8,7 +8,10 @@ extension Transaction {
     func carryOut(_ proposal: Proposal) throws(StoreError) -> Outcome {
         begin(time: proposal.time)
         do throws(Failure) {
-            guard let session = proposal.session else { return try perform(proposal.command) }
+            guard let session = proposal.session else {
+                var nobody: SessionRecord?
+                return try perform(proposal.command, by: &nobody)
+            }
             return try carryOutOnce(proposal, session)
         } catch {
             switch error {
@@ -34,7 +37,9 @@ extension Transaction {
             return outcome
         }
 
-        let outcome = try perform(proposal.command)
+        var performer: SessionRecord? = record
+        let outcome = try perform(proposal.command, by: &performer)
+        record = performer ?? record
         // A closed session needs no memory of how it was closed.
         if proposal.command == .closeSession(session) { return outcome }
         forget(session, record.acknowledgedBelow, below: min(acknowledged, record.highest + 1))
@@ -55,38 +60,49 @@ extension Transaction {
     }
 
     /// Carries out a command; where it fails nothing of it is left.
-    private func perform(_ command: Command) throws(Failure) -> Outcome {
+    private func perform(_ command: Command, by session: inout SessionRecord?) throws(Failure) -> Outcome {
+        let before = session
         do throws(Failure) {
-            return try dispatch(command)
+            return try dispatch(command, by: &session)
         } catch {
             rollback()
+            session = before
             guard case .refused(let reason) = error else { throw error }
             return .failed(reason)
         }
     }
 
-    private func dispatch(_ command: Command) throws(Failure) -> Outcome {
+    private func dispatch(_ command: Command, by session: inout SessionRecord?) throws(Failure) -> Outcome {
         switch command {
+        case .createNumbered(let inode, let made, let parent, let name, let kind, let mode, let umask, let uid, let gid, let target):
+            guard session?.use(inode) ?? false, kind == .file || kind == .directory || kind == .symlink else { throw .refused(.invalid) }
+            return try create(
+                inode, at: made, parent: parent, name: name, kind: kind, mode: mode, umask: umask, uid: uid, gid: gid, device: 0, target: target)
+        case .reserveInodes(let count):
+            guard session != nil else { throw .refused(.invalid) }
+            let numbers = try reserveInodes(count)
+            session?.reserve(numbers)
+            return .reserved(numbers)
         case .create(let parent, let name, let kind, let mode, let umask, let uid, let gid, let device, let target):
-            try create(parent: parent, name: name, kind: kind, mode: mode, umask: umask, uid: uid, gid: gid, device: device, target: target)
+            return try create(parent: parent, name: name, kind: kind, mode: mode, umask: umask, uid: uid, gid: gid, device: device, target: target)
         case .createTemporary(let parent, let mode, let umask, let uid, let gid):
-            try createTemporary(parent: parent, mode: mode, umask: umask, uid: uid, gid: gid)
-        case .link(let inode, let parent, let name): try link(inode: inode, parent: parent, name: name)
-        case .unlink(let parent, let name, let keep): try unlink(parent: parent, name: name, keep: keep)
-        case .removeDirectory(let parent, let name, let keep): try removeDirectory(parent: parent, name: name, keep: keep)
+            return try createTemporary(parent: parent, mode: mode, umask: umask, uid: uid, gid: gid)
+        case .link(let inode, let parent, let name): return try link(inode: inode, parent: parent, name: name)
+        case .unlink(let parent, let name, let keep): return try unlink(parent: parent, name: name, keep: keep)
+        case .removeDirectory(let parent, let name, let keep): return try removeDirectory(parent: parent, name: name, keep: keep)
         case .rename(let from, let name, let to, let newName, let mode, let keep):
-            try rename(from: from, name: name, to: to, newName: newName, mode: mode, keep: keep)
+            return try rename(from: from, name: name, to: to, newName: newName, mode: mode, keep: keep)
         case .update(let inode, let attributes, let edits, let republished):
-            try update(inode: inode, attributes: attributes, edits: edits, republished: republished)
+            return try update(inode: inode, attributes: attributes, edits: edits, republished: republished)
         case .setXattr(let inode, let name, let value, let mode, let dropsSetGID):
-            try setXattr(inode: inode, name: name, value: value, mode: mode, dropsSetGID: dropsSetGID)
-        case .removeXattr(let inode, let name): try removeXattr(inode: inode, name: name)
-        case .reap(let inodes): try reap(inodes)
-        case .openSession(let session, let name): try openSession(session, name: name)
-        case .closeSession(let session): try closeSession(session)
-        case .collect(let keys): try collect(keys)
-        case .collected(let keys): try collected(keys)
-        case .setRecord(let key, let expectedVersion, let value): try setRecord(key, expectedVersion: expectedVersion, value: value)
+            return try setXattr(inode: inode, name: name, value: value, mode: mode, dropsSetGID: dropsSetGID)
+        case .removeXattr(let inode, let name): return try removeXattr(inode: inode, name: name)
+        case .reap(let inodes): return try reap(inodes)
+        case .openSession(let session, let name): return try openSession(session, name: name)
+        case .closeSession(let session): return try closeSession(session)
+        case .collect(let keys): return try collect(keys)
+        case .collected(let keys): return try collected(keys)
+        case .setRecord(let key, let expectedVersion, let value): return try setRecord(key, expectedVersion: expectedVersion, value: value)
         }
     }
 

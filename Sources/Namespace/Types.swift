@@ -33,6 +33,10 @@ package enum Limits {
     package static let regionBytes: UInt64 = 64 << 20
     /// Largest block size a filesystem may be made with.
     package static let blockBytes = 4 << 20
+    /// Numbers of inodes that a session is given at once.
+    package static let inodesPerReservation: UInt32 = 4096
+    /// Runs of such numbers that a session may have; of more the oldest is forgotten.
+    package static let reservationsPerSession = 4
     /// Edits in one update.
     package static let editsPerUpdate = 4096
 }
@@ -116,6 +120,22 @@ package struct Attributes: Equatable, Sendable {
         self.version = version
         self.entries = entries
         self.parent = parent
+    }
+}
+
+extension Attributes {
+    /// A new inode in a directory: a set-gid directory gives its group, and to directories that bit (inode(7)).
+    /// - Parameter mode: as it is to be without access control lists.
+    package init(
+        _ inode: InodeID, _ kind: FileKind, in directory: Attributes, mode: UInt16, uid: UInt32, gid: UInt32, links: UInt32, size: Int, device: UInt32 = 0,
+        at time: Timestamp
+    ) {
+        let isDirectory = kind == .directory
+        let inheritsGroup = directory.mode & 0o2000 != 0
+        self.init(
+            inode: inode, kind: kind, mode: inheritsGroup && isDirectory ? mode | 0o2000 : mode, uid: uid, gid: inheritsGroup ? directory.gid : gid,
+            links: links, size: UInt64(size), allocated: 0, device: device, accessed: time, modified: time, changed: time, created: time, version: 1,
+            entries: 0, parent: isDirectory ? directory.inode : InodeID(rawValue: 0))
     }
 }
 
@@ -206,6 +226,12 @@ package enum Command: Equatable, Sendable {
     /// control list, which then takes the umask's place.
     case create(
         parent: InodeID, name: Name, kind: FileKind, mode: UInt16, umask: UInt16, uid: UInt32, gid: UInt32, device: UInt32, target: [UInt8])
+    /// As `create`, of an inode with a number that the session has reserved, in ascending order, and with the times that it has shown already, of the inode and of
+    /// its directory. For files, directories and symlinks.
+    case createNumbered(
+        InodeID, at: Timestamp, parent: InodeID, name: Name, kind: FileKind, mode: UInt16, umask: UInt16, uid: UInt32, gid: UInt32, target: [UInt8])
+    /// Sets numbers aside for inodes that only this session will make: at most `Limits.inodesPerReservation`.
+    case reserveInodes(UInt32)
     /// Makes a file without a name, as one in `parent` would be: an orphan that may still be linked (O_TMPFILE, open(2)).
     case createTemporary(parent: InodeID, mode: UInt16, umask: UInt16, uid: UInt32, gid: UInt32)
     case link(inode: InodeID, parent: InodeID, name: Name)
@@ -263,6 +289,8 @@ package enum Outcome: Equatable, Sendable {
     case renamed(moved: Attributes, other: Attributes?, orphaned: Bool, parents: [Attributes])
     /// The new version of a cluster record.
     case recordSet(version: UInt64)
+    /// The numbers that were reserved for inodes.
+    case reserved(Range<UInt64>)
     case failed(NamespaceError)
 
     /// The inodes whose attributes it shows.
@@ -271,7 +299,7 @@ package enum Outcome: Equatable, Sendable {
         case .done(let attributes, let parents): (attributes.map { [$0.inode] } ?? []) + parents.map(\.inode)
         case .removed(let attributes, _, let parents): [attributes.inode] + parents.map(\.inode)
         case .renamed(let moved, let other, _, let parents): [moved.inode] + (other.map { [$0.inode] } ?? []) + parents.map(\.inode)
-        case .recordSet, .failed: []
+        case .recordSet, .reserved, .failed: []
         }
     }
 }

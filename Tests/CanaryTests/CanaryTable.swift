@@ -9,7 +9,7 @@ enum CanaryTable {
         CanaryCase(.electsOutdated, ["inodeReused", "lost", "names", "replicas"], seeds: 4, lagging),
         CanaryCase(.votesTwice, ["leaders"], seeds: 3, divided),
         CanaryCase(.skipsLogSync, ["liveness", "lost", "names", "replicas"], seeds: 3, powerless),
-        CanaryCase(.compactsBeforeFlush, ["liveness", "lost", "names", "replicas"], seeds: 4, restarts),
+        CanaryCase(.compactsBeforeFlush, ["liveness", "lost", "names", "replicas"], seeds: 3, restarts),
         CanaryCase(.snapshotsInPart, ["replicas"], seeds: 3, wiped),
     ]
 
@@ -69,7 +69,7 @@ enum CanaryTable {
     private static let powerlessBlocks = CanarySetting(workloads: "manifest,blocks", faults: ["4.000 +1.000 power-all", "8.000 +1.000 power-all"])
     /// An orderly stop compacts the log.
     private static let restarts = CanarySetting(
-        workloads: "storm,manifest", faults: (1...3).map { "4.000 +3.000 restart \($0)" } + ["6.000 +2.000 power-all"])
+        clients: 6, workloads: "storm,manifest,links", faults: (1...3).map { "4.000 +3.000 restart \($0)" } + ["6.000 +2.000 power-all"])
     private static let wiped = CanarySetting(
         clients: 6, seconds: 20, workloads: "storm,tree,attributes", faults: ["15.000 +1.000 wipe-metadata 2", "18.000 +1.000 wipe-metadata 3"])
     /// Slow links, so that there are answers on the way to be lost.

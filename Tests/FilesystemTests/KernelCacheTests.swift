@@ -42,6 +42,7 @@ import Testing
         }
         let (maker, walker) = (world.mounts[0], world.mounts[1])
         for number in 0..<8000 { _ = try await maker.files.makeNode(.root, Array("f\(number)".utf8), kind: .fifo, mode: 0o644, device: 0, maker.caller) }
+        await settle()
         maker.metadata.loseSession()
         let kernel = FakeKernel()
         kernel.files = walker.files

@@ -183,6 +183,7 @@ import Testing
         let (maker, walker) = (world.mounts[0], world.mounts[1])
         func name(_ number: Int) -> String { "f\(number + 10_000)" }
         for number in 0..<count { _ = try await maker.files.makeNode(.root, Array(name(number).utf8), kind: .fifo, mode: 0o644, device: 0, maker.caller) }
+        await settle()
         // What it made it holds exclusively.
         maker.metadata.loseSession()
         world.leader.resetCounts()

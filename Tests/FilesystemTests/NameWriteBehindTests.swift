@@ -28,6 +28,8 @@ import Testing
                 files.append(inode)
             }
             self.files = files
+            // Numbers for new inodes have come.
+            await settle()
             let gate = gate
             mount.metadata.submitGate = { await gate.wait() }
             world.leader.resetCounts()
@@ -76,6 +78,7 @@ import Testing
         let upper = try await mount.makeDirectory("upper")
         let lower = try await mount.makeDirectory("lower", in: upper)
         try await mount.put("file", [1], in: lower)
+        try await mount.files.syncAll()
         let gate = AsyncEvent()
         mount.metadata.submitGate = { await gate.wait() }
         held.world.leader.resetCounts()
@@ -113,6 +116,106 @@ import Testing
         let names = try await held.afterGate { try await other.names(held.directory) }
         #expect(names == [".", ".."] + expected)
         if change == "move back" { #expect(try await other.lookup("a", in: held.directory).inode == held.files[1]) }
+    }
+
+    /// Files, symlinks and directories, and files in those; what is written to them is there at once, and others see all of it.
+    @Test func whatIsMadeIsThereAtOnce() async throws {
+        let held = try await Held(mounts: 2)
+        let (mount, other, directory) = (held.world.mount, held.world.mounts[1], held.directory)
+        let before = try await mount.files.attributes(directory).attributes
+        let (file, handle) = try await mount.create("file", in: directory)
+        try await mount.write(file, handle, at: 0, [1, 2, 3])
+        let link = try await mount.files.makeSymlink(directory, Array("link".utf8), target: [65], mount.caller).attributes
+        #expect(link.kind == .symlink && link.mode == 0o777 && link.size == 1)
+        let lower = try await mount.makeDirectory("lower", in: directory)
+        let (inner, innerHandle) = try await mount.create("inner", in: lower)
+        #expect(held.world.leader.commands.isEmpty)
+        let shown = try await mount.files.attributes(file).attributes
+        #expect(shown.size == 3 && shown.uid == 1000 && shown.mode == 0o644)
+        #expect(try await mount.read(file, handle) == [1, 2, 3])
+        #expect(try await mount.names(directory) == [".", "..", "a", "b", "file", "link", "lower"])
+        let after = try await mount.files.attributes(directory).attributes
+        #expect(after.entries == before.entries + 3 && after.links == before.links + 1)
+        await #expect(throws: Errno.noData) { try await mount.files.xattr(file, name: Array("user.x".utf8)) }
+        #expect(held.world.leader.commands.isEmpty)
+        #expect(after.modified > before.modified && after.changed == after.modified)
+        await held.world.clock.advance(by: Nanoseconds.second)
+        let names = try await held.afterGate { try await other.names(directory) }
+        #expect(names == [".", "..", "a", "b", "file", "link", "lower"])
+        #expect(try await other.contents("file", in: directory) == [1, 2, 3])
+        #expect(try await other.lookup("inner", in: lower).inode == inner)
+        #expect(try await other.files.readSymlink(link.inode) == [65])
+        // The times that were shown stay.
+        let directoryNow = try await other.files.attributes(directory).attributes
+        #expect(directoryNow.modified == after.modified && directoryNow.changed == after.changed)
+        let settled = try await other.files.attributes(link.inode).attributes
+        #expect(settled == link)
+        try await mount.close(file, handle)
+        try await mount.close(inner, innerHandle)
+        #expect(try Invariants.check(held.world.leader.store).map(\.description) == [])
+    }
+
+    /// A set-gid directory gives its group; one with a default list is the leader's business.
+    @Test func whatIsMadeIsAsItsDirectorySays() async throws {
+        let held = try await Held()
+        let (mount, directory) = (held.world.mount, held.directory)
+        held.gate.happen()
+        _ = try await mount.files.setAttributes(directory, AttributeChange(mode: 0o2770, gid: 77), size: nil, handle: nil)
+        try await mount.files.syncDirectory(directory)
+        held.world.leader.resetCounts()
+        let caller = Caller(uid: 1000, gid: 1000, umask: 0o27)
+        let made = try await mount.files.makeDirectory(directory, Array("made".utf8), mode: 0o777, caller).attributes
+        #expect(made.mode == 0o2750 && made.gid == 77)
+        let file = try await mount.files.create(directory, Array("file".utf8), mode: 0o4666, flags: O_RDWR, caller).0.attributes
+        #expect(file.mode == 0o4640 && file.gid == 77)
+        #expect(held.world.leader.commands.isEmpty)
+        try await mount.files.syncDirectory(directory)
+        for shown in [made, file] {
+            #expect(held.world.leader.answer(.attributes(shown.inode)) == .attributes(shown))
+        }
+        try await mount.files.setXattr(directory, name: Array("user.x".utf8), value: [1], mode: .any, groups: nil)
+        held.world.leader.resetCounts()
+        _ = try await mount.makeDirectory("asked", in: directory)
+        #expect(held.world.leader.commands.contains { if case .create = $0 { true } else { false } })
+    }
+
+    /// Whoever has a file open that was never made is told, once, whether it has written or not.
+    @Test(arguments: [false, true]) func aLostCreationIsTold(isWritten: Bool) async throws {
+        let held = try await Held()
+        let mount = held.world.mount
+        let (file, handle) = try await mount.create("new", in: held.directory)
+        if isWritten { try await mount.write(file, handle, at: 0, [1]) }
+        mount.metadata.loseSession()
+        held.gate.happen()
+        await #expect(throws: Errno.io) { try await mount.files.syncDirectory(.root) }
+        await #expect(throws: Errno.io) { try await mount.sync(file, handle) }
+        await #expect(throws: Errno.notFound) { try await mount.lookup("new", in: held.directory) }
+        await #expect(throws: Errno.self) { try await mount.write(file, handle, at: 0, [1]) }
+        try await mount.close(file, handle)
+        // Numbers of the session before count for nothing.
+        let (next, nextHandle) = try await mount.create("next", in: held.directory)
+        try await mount.sync(next, nextHandle)
+        #expect(try await mount.lookup("next", in: held.directory).inode == next)
+    }
+
+    /// What was made just now can be moved and removed.
+    @Test func whatIsMadeIsMovedAndRemovedAtOnce() async throws {
+        let held = try await Held()
+        let (mount, directory) = (held.world.mount, held.directory)
+        for name in ["x", "y"] {
+            let (file, handle) = try await mount.create(name, in: directory)
+            try await mount.close(file, handle)
+        }
+        try await held.rename("x", "z")
+        try await held.unlink("y")
+        _ = try await mount.makeDirectory("lower", in: directory)
+        try await mount.files.removeDirectory(directory, Array("lower".utf8))
+        #expect(try await mount.names(directory) == [".", "..", "a", "b", "z"])
+        #expect(held.world.leader.commands.isEmpty)
+        held.gate.happen()
+        try await mount.files.syncDirectory(directory)
+        #expect(try await mount.names(directory) == [".", "..", "a", "b", "z"])
+        #expect(try Invariants.check(held.world.leader.store).map(\.description) == [])
     }
 
     @Test(arguments: ["directory", "all", "file"]) func syncsWait(what: String) async throws {

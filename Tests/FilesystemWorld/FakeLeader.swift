@@ -40,7 +40,9 @@ package final class FakeLeader {
 
     package func nextSession() -> SessionID {
         lastSession += 1
-        return SessionID(rawValue: lastSession)
+        let session = SessionID(rawValue: lastSession)
+        _ = apply(.openSession(session, name: "test"))
+        return session
     }
 
     package func join(_ client: FakeMetadata) { clients[ObjectIdentifier(client)] = client }
@@ -93,9 +95,9 @@ package final class FakeLeader {
         await jitter()
         while await recallOne(of: changed(command), keepShared: false, conflicting: { _ in true }, except: client) {}
         commands.append(command)
-        let outcome = apply(command)
+        let outcome = apply(command, by: client)
         switch (command, outcome) {
-        case (.create, .done(let attributes?, _)):
+        case (.create, .done(let attributes?, _)), (.createNumbered, .done(let attributes?, _)):
             if grantsLeases { leases[attributes.inode] = [ObjectIdentifier(client): .exclusive] }
         case (.createTemporary, .done(let attributes?, _)):
             if grantsLeases { leases[attributes.inode] = [ObjectIdentifier(client): .exclusive] }
@@ -127,8 +129,14 @@ package final class FakeLeader {
         }
     }
 
+    /// The number of an inode that the client is about to make is nobody else's business.
+    package func expect(_ inode: InodeID, of client: FakeMetadata) {
+        if grantsLeases { leases[inode] = [ObjectIdentifier(client): .exclusive] }
+    }
+
     /// The session is over: leases and opens are gone.
     package func expel(_ client: FakeMetadata) {
+        _ = apply(.closeSession(client.session))
         locks.drop(client.session)
         for inode in Array(leases.keys) { leases[inode]?[ObjectIdentifier(client)] = nil }
         release(Array(openBy.keys), by: client)
@@ -136,10 +144,13 @@ package final class FakeLeader {
 
     package func answer(_ query: Query) -> Answer { (try? namespace.answer(query)) ?? .failed(.invalid) }
 
-    private func apply(_ command: Command) -> Outcome {
+    /// - Parameter client: nil: the service itself.
+    private func apply(_ command: Command, by client: FakeMetadata? = nil) -> Outcome {
         index += 1
         let command = keeping(command)
-        let proposal = Proposal(session: nil, sequence: 0, acknowledgedBelow: 0, time: clock.wallTime, command: command)
+        let sequence = client?.nextSequence() ?? 0
+        let proposal = Proposal(
+            session: client?.session, sequence: sequence, acknowledgedBelow: sequence, time: clock.wallTime, command: command)
         return (try? namespace.apply([proposal], index: index, term: 1))?.first ?? .failed(.invalid)
     }
 
@@ -191,7 +202,7 @@ package final class FakeLeader {
 
     private func changed(_ command: Command) -> [InodeID] {
         switch command {
-        case .create(let parent, _, _, _, _, _, _, _, _): [parent]
+        case .create(let parent, _, _, _, _, _, _, _, _), .createNumbered(_, _, let parent, _, _, _, _, _, _, _): [parent]
         case .link(let inode, let parent, _): [inode, parent]
         case .unlink(let parent, let name, _), .removeDirectory(let parent, let name, _): [parent, child(parent, name)].compactMap { $0 }
         case .rename(let from, let name, let to, let newName, _, _): [from, to, child(from, name), child(to, newName)].compactMap { $0 }

@@ -36,6 +36,13 @@ package final class FakeMetadata: MetadataClient {
         leader.join(self)
     }
 
+    private var lastSequence: UInt64 = 0
+
+    func nextSequence() -> UInt64 {
+        lastSequence += 1
+        return lastSequence
+    }
+
     package func query(_ query: Query) async throws(MetadataError) -> QueryReply {
         if let failure { throw failure }
         let reply = await leader.query(query, by: self)
@@ -54,6 +61,7 @@ package final class FakeMetadata: MetadataClient {
     package func submit(
         _ command: Command, on inodes: [InodeID], completion: @escaping @LoopActor (Result<Outcome, MetadataError>) -> Void
     ) {
+        if case .createNumbered(let inode, _, _, _, _, _, _, _, _, _) = command { leader.expect(inode, of: self) }
         let earlier = lastSubmitted
         lastSubmitted = Task { @LoopActor in
             await earlier?.value
@@ -126,5 +134,6 @@ package final class FakeMetadata: MetadataClient {
         isLosing = false
         locked = []
         session = leader.nextSession()
+        lastSequence = 0
     }
 }

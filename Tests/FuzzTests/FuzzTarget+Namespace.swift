@@ -26,7 +26,7 @@ extension FuzzTarget {
             .codable(
                 Outcome.self, .done(attributes: .sample, parents: [.sample]), .removed(attributes: .sample, orphaned: true, parents: []),
                 .renamed(moved: .sample, other: nil, orphaned: false, parents: [.sample, .sample]), .recordSet(version: 4),
-                .failed(.conflict(3)), .failed(.loop)),
+                .reserved(7..<10), .failed(.conflict(3)), .failed(.loop)),
             .codable(InodeRecord.self, InodeRecord(.sample)),
             .codable(EntryRecord.self, EntryRecord(inode: .root, kind: .directory)),
             .codable(SessionRecord.self, SessionRecord(name: "host")),

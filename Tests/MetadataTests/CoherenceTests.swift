@@ -254,6 +254,45 @@ import TestSupport
         }
     }
 
+    /// What is made in a directory that is still being made keeps its place among what passes a command that waits for others.
+    @Test @LoopActor func whatIsMadeKeepsItsPlace() async throws {
+        let group = TestGroup(3)
+        try await group.start()
+        let (a, b) = (group.client("a"), group.client("b"))
+        try await group.run {
+            let mine = try #require(try await a.create("a", kind: .directory).attributes?.inode)
+            let theirs = try #require(try await b.create("b", kind: .directory).attributes?.inode)
+            _ = try await b.create("other", in: theirs)
+            guard case .reserved(let numbers) = try await a.perform(.reserveInodes(3)) else { return #expect(Bool(false), "no numbers") }
+            let made = numbers.map { InodeID(rawValue: $0) }
+            var outcomes: [Outcome] = []
+            a.onRecall = { recall in
+                guard recall.inode == mine, outcomes.isEmpty else { return RecallAnswer(stillOpen: false) }
+                await withUnsafeContinuation { (done: UnsafeContinuation<Void, Never>) in
+                    for (number, parent, name, kind) in [
+                        (made[0], mine, "x", FileKind.directory), (made[1], made[0], "inner", .file), (made[2], mine, "y", .file),
+                    ] {
+                        let command = Command.createNumbered(
+                            number, at: 5, parent: parent, name: Name(name)!, kind: kind, mode: 0o755, umask: 0, uid: 1, gid: 2, target: [])
+                        a.submit(command, on: [parent, number]) { result in
+                            if case .success(let outcome) = result { outcomes.append(outcome) }
+                            if number == made[2] { done.resume() }
+                        }
+                    }
+                    #expect(made.allSatisfy { a.holdsExclusive($0) })
+                }
+                return RecallAnswer(stillOpen: false)
+            }
+            b.onRecall = { recall in
+                if recall.inode == theirs { #expect((try? await b.lookup("y", in: mine))??.inode == made[2]) }
+                return RecallAnswer(stillOpen: false)
+            }
+            _ = try await a.perform(.unlink(parent: theirs, name: Name("other")!, keep: false))
+            #expect(outcomes.compactMap { $0.attributes?.inode } == made, "\(outcomes)")
+            #expect(try await b.lookup("inner", in: made[0])?.inode == made[1])
+        }
+    }
+
     /// A command that nobody answered in time may be carried out later: until that is known, nothing of what it touches counts as leased.
     @Test @LoopActor func whatWasGivenUpIsNotForgotten() async throws {
         let group = TestGroup(1)

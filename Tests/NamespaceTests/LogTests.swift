@@ -43,6 +43,54 @@ import Testing
         try tree.expectSound()
     }
 
+    /// Numbers are a session's own, come once and in ascending order, and survive a restart; what is made with one is as any other, but for its times.
+    @Test func reservedNumbersAreUsedOnce() throws {
+        let tree = try Tree()
+        let directory = try tree.create("d", .directory, mode: 0o2755, gid: 30)
+        let other = SessionID(rawValue: 6)
+        for session in [session, other] { try tree.run(.openSession(session, name: "mount")) }
+        var sequence: UInt64 = 0
+        func run(_ command: Command) throws -> Outcome {
+            sequence += 1
+            return try tree.run([proposal(sequence, below: sequence, command)])[0]
+        }
+        func make(_ number: UInt64, _ name: String, _ kind: FileKind = .file) throws -> Command {
+            .createNumbered(
+                InodeID(rawValue: number), at: 55, parent: directory, name: try name.asName, kind: kind, mode: 0o666, umask: 0o22, uid: 1, gid: 2,
+                target: [])
+        }
+        #expect(try tree.run(.reserveInodes(1)).error == .invalid, "nobody's")
+        #expect(try run(.reserveInodes(0)).error == .invalid)
+        #expect(try run(.reserveInodes(Limits.inodesPerReservation + 1)).error == .invalid)
+        guard case .reserved(let numbers) = try run(.reserveInodes(4)) else { throw Unexpected() }
+        #expect(numbers == directory.rawValue + 1..<directory.rawValue + 5)
+        let first = numbers.lowerBound
+        #expect(try tree.create("next").rawValue == first + 4)
+        #expect(try tree.run(try make(first, "n")).error == .invalid, "nobody's")
+        #expect(try tree.run([Proposal(session: other, sequence: 1, acknowledgedBelow: 1, time: 77, command: try make(first, "n"))])[0].error == .invalid)
+        let outcome = try run(try make(first + 1, "a"))
+        let made = try #require(outcome.attributes)
+        #expect(made.inode.rawValue == first + 1 && made.created == 55 && made.changed == 55 && made.mode == 0o644 && made.gid == 30 && made.version == 1)
+        let parent = try tree.attributes(directory)
+        #expect(parent.modified == 55 && parent.changed == 55)
+        #expect(made == Attributes(made.inode, .file, in: try tree.attributes(directory), mode: 0o644, uid: 1, gid: 2, links: 1, size: 0, at: 55))
+        // What was passed over is gone, and so is what was used.
+        for number in [first, first + 1, first + 4, 1] { #expect(try run(try make(number, "b")).error == .invalid) }
+        // A creation that fails uses nothing.
+        #expect(try run(try make(first + 2, "a")).error == .exists)
+        #expect(try run(try make(first + 2, "b", .fifo)).error == .invalid)
+        try tree.reload()
+        #expect(try run(try make(first + 2, "sub", .directory)).attributes?.mode == 0o2644)
+        guard case .reserved(let more) = try run(.reserveInodes(2)) else { throw Unexpected() }
+        #expect(try run(try make(first + 3, "c")).error == nil)
+        #expect(try run(try make(more.lowerBound, "d")).error == nil)
+        #expect(try run(try make(first + 3, "e")).error == .invalid)
+        // Of many runs the oldest are forgotten.
+        for _ in 0..<Limits.reservationsPerSession { _ = try run(.reserveInodes(1)) }
+        #expect(try run(try make(more.lowerBound + 1, "e")).error == .invalid)
+        try tree.expectSound()
+    }
+
     @Test func sequencesAreBounded() throws {
         let tree = try Tree()
         try tree.run(.openSession(session, name: "mount"))
@@ -164,7 +212,7 @@ import Testing
             .done(attributes: nil, parents: []), .done(attributes: attributes, parents: [attributes]),
             .removed(attributes: attributes, orphaned: true, parents: [attributes]),
             .renamed(moved: attributes, other: attributes, orphaned: false, parents: [attributes, attributes]), .recordSet(version: 3),
-            .failed(.loop),
+            .reserved(5..<9), .failed(.loop),
         ]
         for outcome in outcomes { #expect(try Outcome(decoding: outcome.encoded) == outcome) }
         let queries: [Query] = [

@@ -149,7 +149,7 @@ extension Outcome {
         case .done(let attributes, _): attributes
         case .removed(let attributes, _, _): attributes
         case .renamed(let moved, _, _, _): moved
-        case .recordSet, .failed: nil
+        case .recordSet, .reserved, .failed: nil
         }
     }
 }

@@ -125,7 +125,30 @@ import Testing
         #expect(ledger.check(bound: 1000).violations.isEmpty == (!isSynced && cause != nil && cause != .dropped))
     }
 
-    /// The leader has carried it out: what returns late is as durable as what returned before.
+    /// What is lost is the end: nothing that was told before something that happened.
+    @Test(arguments: [[], ["a"], ["a", "b"], ["b"], ["a", "c"], ["a", "b", "c"]])
+    func creationsAreLostInTheirOrder(found: [String]) {
+        let recorder = Recorder(clock: clock)
+        let (writer, reader) = (recorder.started(machine: 1), recorder.started(machine: 2))
+        let ledger = NameLedger(area: "names", root: InodeID(rawValue: 2), recorder: recorder)
+        let inodes: [String: UInt64] = ["a": 9, "b": 10, "c": 11]
+        func create(_ name: String) -> Int {
+            ledger.history.begin(
+                writer, .create(parent: 2, name: name, kind: .file, isExclusive: true, target: "", symbol: NameState.symbolBit | inodes[name]!))
+        }
+        func file(_ name: String) -> NameOutcome { .entry(NameAttributes(inode: inodes[name]!, kind: .file, links: 1, entries: 0)) }
+        ledger.history.end(create("a"), file("a"))
+        // These two at the same time.
+        let (second, third) = (create("b"), create("c"))
+        ledger.history.end(second, file("b"))
+        ledger.history.end(third, file("c"))
+        recorder.ended(writer)
+        let listing = found.map { ListedName(name: $0, inode: inodes[$0]!, kind: .file) }
+        ledger.history.end(ledger.history.begin(reader, .list(2)), .listing(listing))
+        #expect(ledger.check(bound: 1000).violations.isEmpty == (found != ["b"]))
+    }
+
+    /// A link is durable when it has succeeded, whenever it returned, and so is what it is of.
     @Test(arguments: [false, true], [false, true]) func aCreationThatReturnsAfterTheLossIsNotLost(isThere: Bool, isExclusive: Bool) {
         let recorder = Recorder(clock: clock)
         let (writer, reader) = (recorder.started(machine: 1), recorder.started(machine: 2))

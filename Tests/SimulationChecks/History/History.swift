@@ -26,7 +26,7 @@ package final class History<Call: Sendable, Outcome: Sendable> {
     package func change(_ operation: Int, to call: Call) { operations[operation].call = call }
 
     /// The operations as far as they bind: changes that their callers were told of, but that were not durable when their client died or lost its session,
-    /// may have happened or not. What such a client was shown after the first of them, and what failed, may rest on it.
+    /// may have happened or not, but in their order. What such a client was shown after the first of them, and what failed, may rest on it.
     /// - Parameters:
     ///   - isBehind: whether a call may return before it is durable.
     ///   - isDurable: whether a call that has succeeded is durable, whenever it returned: it may return after the loss.
@@ -36,7 +36,7 @@ package final class History<Call: Sendable, Outcome: Sendable> {
         hasFailed: (Outcome) -> Bool, undecided: (Call, Outcome) -> Call = { call, _ in call }
     ) -> [Operation<Call, Outcome>] {
         var result = operations
-        for loss in recorder.losses where loss.cause != .dropped {
+        for (number, loss) in recorder.losses.enumerated() where loss.cause != .dropped {
             let durable = recorder.durable(loss)
             func isLate(_ operation: Operation<Call, Outcome>) -> Bool {
                 guard operation.client == loss.client, let returned = operation.returned else { return false }
@@ -47,8 +47,10 @@ package final class History<Call: Sendable, Outcome: Sendable> {
                 guard isLate(operation), operation.called >= first.called, let outcome = operation.outcome else { return operation }
                 guard changes(operation.call), !hasFailed(outcome) else { return nil }
                 guard !isDurable(operation.call) else { return operation }
+                // One that was refused is no end: what came after it may have happened.
+                let lost = loss.cause == .names ? nil : operation.returned.map { (number, $0) }
                 return Operation(
-                    client: operation.client, call: undecided(operation.call, outcome), outcome: nil, called: operation.called, returned: nil)
+                    client: operation.client, call: undecided(operation.call, outcome), outcome: nil, called: operation.called, returned: nil, lost: lost)
             }
         }
         return result

@@ -4,6 +4,7 @@
 /// Operations with known outcomes are tried before those that may never have happened, and of those with known outcomes the one that
 /// returned first; so a good history is mostly walked straight through, and what may or may not have happened is placed as late as
 /// possible.
+/// Of what a client lost at once, an operation is put in order only after those that had been told before it was called.
 /// A configuration is not looked at again where one with the same state, the same known operations and only some of its uncertain ones
 /// in order led nowhere: whatever comes next could as well have been done with more of them left.
 package struct Linearizability<Model: SequentialModel> {
@@ -51,7 +52,7 @@ package struct Linearizability<Model: SequentialModel> {
     private var pool: [Int] = []
     /// For each configuration, the sets of uncertain operations with which it was seen; none contains another.
     private var seen: [Configuration: [UInt64]] = [:]
-    /// The bit of an uncertain operation: the first 64 have one.
+    /// The bit of an uncertain operation: the first 64 have one, but for those of which a later one needs the earlier.
     private var bits: [Int: UInt64] = [:]
     /// Nothing is remembered before the first dead end: a good history needs no memory.
     private var remembers = false
@@ -70,7 +71,8 @@ package struct Linearizability<Model: SequentialModel> {
         calls = events.map(\.called.order)
         returns = events.map { $0.returned?.order ?? .max }
         remaining = events.count { $0.outcome != nil }
-        for (number, event) in events.indices.filter({ events[$0].outcome == nil }).prefix(64).enumerated() { bits[event] = 1 << UInt64(number) }
+        let uncertain = events.indices.filter { events[$0].outcome == nil && events[$0].lost == nil }
+        for (number, event) in uncertain.prefix(64).enumerated() { bits[event] = 1 << UInt64(number) }
         after = (1...events.count + 1).map { $0 }
         before = (-1..<events.count).map { $0 }
         after[head] = events.isEmpty ? head : 0
@@ -107,8 +109,8 @@ package struct Linearizability<Model: SequentialModel> {
                 frames[top].next += 1
                 let event = events[candidate]
                 var successors = model.next(frames[top].state, event.call, event.outcome)
-                // What may never have happened is of no use where it changes nothing.
-                if event.outcome == nil { successors.removeAll { $0 == frames[top].state } }
+                // What may never have happened is of no use where it changes nothing, and nothing else needs it.
+                if event.outcome == nil, event.lost == nil { successors.removeAll { $0 == frames[top].state } }
                 frames[top].chosen = candidate
                 frames[top].successors = successors
                 frames[top].nextSuccessor = 0
@@ -138,8 +140,10 @@ package struct Linearizability<Model: SequentialModel> {
         let start = pool.count
         var minimum = UInt64.max
         var event = after[head]
+        var told: [Int: UInt64] = [:]
         while event != head, calls[event] < minimum {
-            pool.append(event)
+            if mayHappen(event, told) { pool.append(event) }
+            if let lost = events[event].lost { told[lost.loss] = min(lost.told.order, told[lost.loss] ?? .max) }
             minimum = min(minimum, returns[event])
             event = after[event]
         }
@@ -157,6 +161,13 @@ package struct Linearizability<Model: SequentialModel> {
         let placed = events.count - remaining
         guard placed > best.placed else { return }
         best = (placed, frames.suffix(Self.shownOperations).map(\.entered).filter { $0 >= 0 }, Array(pool[start...]), state)
+    }
+
+    /// Whether all has happened that must have happened if this has.
+    /// - Parameter told: of each loss, when the first operation that is not in order yet was told.
+    private func mayHappen(_ event: Int, _ told: [Int: UInt64]) -> Bool {
+        guard let lost = events[event].lost, let first = told[lost.loss] else { return true }
+        return first > calls[event]
     }
 
     private mutating func unlink(_ event: Int) {

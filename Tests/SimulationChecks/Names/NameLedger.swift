@@ -65,19 +65,13 @@ extension NameCall {
     /// Whether it may return before it is durable.
     var mayBeWrittenBehind: Bool {
         switch self {
-        case .unlink, .removeDirectory, .rename: true
+        case .create, .unlink, .removeDirectory, .rename: true
         default: false
         }
     }
 
-    /// Whether the leader has carried it out when it succeeds. A creation that may open what is there may have gone by a cached name.
-    var isDurable: Bool {
-        switch self {
-        case .create(_, _, _, let isExclusive, _, _): isExclusive
-        case .link: true
-        default: false
-        }
-    }
+    /// Whether the leader has carried it out when it succeeds.
+    var isDurable: Bool { if case .link = self { true } else { false } }
 
     /// A creation that nobody may have made, but of no other inode than was told.
     func undecided(_ outcome: NameOutcome) -> NameCall {

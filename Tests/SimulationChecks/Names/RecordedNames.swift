@@ -186,7 +186,6 @@ package final class RecordedNames {
 
     private func made(_ call: Int, _ entry: EntryReply, _ name: String) -> Attributes {
         ledger.recorder.created(entry.attributes.inode, client, "\(ledger.area)/\(name)")
-        synced(call)
         return shown(call, entry)
     }
 
