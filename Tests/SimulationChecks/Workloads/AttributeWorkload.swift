@@ -31,7 +31,7 @@ package final class AttributeWorkload: Workload {
             _ = try? await files.makeDirectory(context.area, Array("d".utf8), mode: 0o755, caller)
             guard let entry = try? await files.lookup(context.area, Array("d".utf8)) else { return }
             files.forget(entry.attributes.inode, count: 1)
-            return inodes.append(entry.attributes.inode)
+            return await use(entry.attributes.inode)
         }
         guard
             let (entry, open) = try? await files.create(
@@ -39,7 +39,13 @@ package final class AttributeWorkload: Workload {
         else { return }
         await files.release(entry.attributes.inode, handle: open.handle)
         files.forget(entry.attributes.inode, count: 1)
-        inodes.append(entry.attributes.inode)
+        await use(entry.attributes.inode)
+    }
+
+    /// Once it is durable: from then on it does not go.
+    private func use(_ inode: InodeID) async {
+        guard (try? await context.files.syncDirectory(context.area)) != nil else { return }
+        inodes.append(inode)
     }
 
     private func step() async {
