@@ -144,7 +144,8 @@ extension DistributedFilesystem {
         guard let delegation = directory.delegation, delegation.awaited == 0, cachedAttributes(directory) != nil,
             pendingChanges.count < Self.pendingChangesMax
         else { return false }
-        return directory.recall == nil && directory.settleWaiters == 0 && directory.commands == 0 && !directory.mustReport && metadata.holdsExclusive(directory.id)
+        return directory.recall == nil && directory.settleWaiters == 0 && directory.commands == 0 && !directory.mustReport
+            && metadata.holdsExclusive(directory.id)
     }
 
     /// What a name leads to, if it is of the right kind and this session's alone.
@@ -172,7 +173,7 @@ extension DistributedFilesystem {
         let change = PendingNameChange(touched: touched, names: names.map { ($0.directory, $0.name) }, made: made)
         pendingChanges.append(change)
         let mark = mark
-        let inodes = made.map { touched + [$0] } ?? touched
+        let inodes = change.inodes
         metadata.submit(command, on: inodes.map(\.id)) { [self] result in
             change.end()
             pendingChanges.removeAll { $0 === change }
@@ -234,7 +235,7 @@ extension DistributedFilesystem {
             made.lastError = .io
             loseChanges(made)
         }
-        for inode in change.touched + (change.made.map { [$0] } ?? []) {
+        for inode in change.inodes {
             dropCaches(of: inode)
             invalidateKernelSoon(inode)
         }

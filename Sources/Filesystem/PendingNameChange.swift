@@ -13,6 +13,9 @@ final class PendingNameChange {
     /// The outcome has been taken in.
     let settled = AsyncEvent()
 
+    /// All that it touches or makes.
+    var inodes: [CachedInode] { made.map { touched + [$0] } ?? touched }
+
     init(touched: [CachedInode], names: [(directory: CachedInode, name: Name)], made: CachedInode?) {
         self.touched = touched
         self.names = names
