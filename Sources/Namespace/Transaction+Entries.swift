@@ -36,7 +36,7 @@ extension Transaction {
         return .done(attributes: record.attributes, parents: [])
     }
 
-    func nextInode() throws(Failure) -> InodeID { InodeID(rawValue: try reserveInodes(1).lowerBound) }
+    private func nextInode() throws(Failure) -> InodeID { InodeID(rawValue: try reserveInodes(1).lowerBound) }
 
     /// Numbers that no inode had or will have but those of whoever asks.
     func reserveInodes(_ count: UInt32) throws(Failure) -> Range<UInt64> {

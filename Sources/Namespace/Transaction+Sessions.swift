@@ -75,35 +75,44 @@ extension Transaction {
     private func dispatch(_ command: Command, by session: inout SessionRecord?) throws(Failure) -> Outcome {
         switch command {
         case .createNumbered(let inode, let made, let parent, let name, let kind, let mode, let umask, let uid, let gid, let target):
-            guard session?.use(inode) ?? false, kind == .file || kind == .directory || kind == .symlink else { throw .refused(.invalid) }
-            return try create(
-                inode, at: made, parent: parent, name: name, kind: kind, mode: mode, umask: umask, uid: uid, gid: gid, device: 0, target: target)
-        case .reserveInodes(let count):
-            guard session != nil else { throw .refused(.invalid) }
-            let numbers = try reserveInodes(count)
-            session?.reserve(numbers)
-            return .reserved(numbers)
+            try create(
+                use(inode, for: kind, by: &session), at: made, parent: parent, name: name, kind: kind, mode: mode, umask: umask, uid: uid, gid: gid,
+                device: 0, target: target)
+        case .reserveInodes(let count): try reserveInodes(count, for: &session)
         case .create(let parent, let name, let kind, let mode, let umask, let uid, let gid, let device, let target):
-            return try create(parent: parent, name: name, kind: kind, mode: mode, umask: umask, uid: uid, gid: gid, device: device, target: target)
+            try create(parent: parent, name: name, kind: kind, mode: mode, umask: umask, uid: uid, gid: gid, device: device, target: target)
         case .createTemporary(let parent, let mode, let umask, let uid, let gid):
-            return try createTemporary(parent: parent, mode: mode, umask: umask, uid: uid, gid: gid)
-        case .link(let inode, let parent, let name): return try link(inode: inode, parent: parent, name: name)
-        case .unlink(let parent, let name, let keep): return try unlink(parent: parent, name: name, keep: keep)
-        case .removeDirectory(let parent, let name, let keep): return try removeDirectory(parent: parent, name: name, keep: keep)
+            try createTemporary(parent: parent, mode: mode, umask: umask, uid: uid, gid: gid)
+        case .link(let inode, let parent, let name): try link(inode: inode, parent: parent, name: name)
+        case .unlink(let parent, let name, let keep): try unlink(parent: parent, name: name, keep: keep)
+        case .removeDirectory(let parent, let name, let keep): try removeDirectory(parent: parent, name: name, keep: keep)
         case .rename(let from, let name, let to, let newName, let mode, let keep):
-            return try rename(from: from, name: name, to: to, newName: newName, mode: mode, keep: keep)
+            try rename(from: from, name: name, to: to, newName: newName, mode: mode, keep: keep)
         case .update(let inode, let attributes, let edits, let republished):
-            return try update(inode: inode, attributes: attributes, edits: edits, republished: republished)
+            try update(inode: inode, attributes: attributes, edits: edits, republished: republished)
         case .setXattr(let inode, let name, let value, let mode, let dropsSetGID):
-            return try setXattr(inode: inode, name: name, value: value, mode: mode, dropsSetGID: dropsSetGID)
-        case .removeXattr(let inode, let name): return try removeXattr(inode: inode, name: name)
-        case .reap(let inodes): return try reap(inodes)
-        case .openSession(let session, let name): return try openSession(session, name: name)
-        case .closeSession(let session): return try closeSession(session)
-        case .collect(let keys): return try collect(keys)
-        case .collected(let keys): return try collected(keys)
-        case .setRecord(let key, let expectedVersion, let value): return try setRecord(key, expectedVersion: expectedVersion, value: value)
+            try setXattr(inode: inode, name: name, value: value, mode: mode, dropsSetGID: dropsSetGID)
+        case .removeXattr(let inode, let name): try removeXattr(inode: inode, name: name)
+        case .reap(let inodes): try reap(inodes)
+        case .openSession(let session, let name): try openSession(session, name: name)
+        case .closeSession(let session): try closeSession(session)
+        case .collect(let keys): try collect(keys)
+        case .collected(let keys): try collected(keys)
+        case .setRecord(let key, let expectedVersion, let value): try setRecord(key, expectedVersion: expectedVersion, value: value)
         }
+    }
+
+    /// A number that the session has reserved, for the only inode that will have it.
+    private func use(_ inode: InodeID, for kind: FileKind, by session: inout SessionRecord?) throws(Failure) -> InodeID {
+        guard session?.use(inode) ?? false, kind == .file || kind == .directory || kind == .symlink else { throw .refused(.invalid) }
+        return inode
+    }
+
+    private func reserveInodes(_ count: UInt32, for session: inout SessionRecord?) throws(Failure) -> Outcome {
+        guard session != nil else { throw .refused(.invalid) }
+        let numbers = try reserveInodes(count)
+        session?.reserve(numbers)
+        return .reserved(numbers)
     }
 
     /// Opening a session that is open under the same name is no error: the first attempt's answer may have been lost.
