@@ -20,7 +20,7 @@ package import Runtime
 ///     resync/       copies still owed to other nodes
 package struct DataDirectory: Sendable {
     /// The layout of this directory that this program writes and reads.
-    package static let formatVersion = 2
+    package static let formatVersion = 3
 
     package let path: String
     package let cluster: ClusterID

@@ -63,22 +63,23 @@ extension DistributedFilesystem {
         else { return nil }
         if inodeNumbers.isScarce { reserveNumbers() }
         guard let number = inodeNumbers.next() else { return nil }
-        let now = time(after: parent)
+        let now = time(after: [directory])
         let umask = caller.umask & 0o777
         let attributes = Attributes(
             number, kind, in: parent, mode: kind == .symlink ? mode : mode & ~umask, uid: caller.uid, gid: caller.gid, links: kind == .directory ? 2 : 1,
             size: target.count, at: now)
         submit(
             .createNumbered(
-                number, at: now, parent: directory.id, name: name, kind: kind, mode: mode, umask: umask, uid: caller.uid, gid: caller.gid, target: target),
+                number, parent: directory.id, name: name, kind: kind, mode: mode, umask: umask, uid: caller.uid, gid: caller.gid, target: target),
             touching: [directory], [(directory, name, .present(number, kind))], making: table.obtain(number), at: now)
         learnFresh(attributes, target: target)
         return attributes
     }
 
-    /// The present, but not before a directory's times where those come from a leader whose clock is a little ahead.
-    private func time(after directory: Attributes) -> Timestamp {
-        let (now, latest) = (clock.wallTime, max(directory.modified, directory.changed))
+    /// The present, but not before the times of directories where those come from a leader whose clock is a little ahead.
+    private func time(after directories: [CachedInode]) -> Timestamp {
+        let now = clock.wallTime
+        let latest = directories.lazy.compactMap { self.cachedAttributes($0) }.map { max($0.modified, $0.changed) }.max() ?? now
         return latest >= now && latest - now < Self.skewMax ? latest + 1 : now
     }
 
@@ -89,7 +90,7 @@ extension DistributedFilesystem {
         guard !inodeNumbers.isAsking else { return }
         inodeNumbers.isAsking = true
         let session = inodeNumbers.session
-        metadata.submit(.reserveInodes(Limits.inodesPerReservation), on: []) { [self] result in
+        metadata.submit(.reserveInodes(Limits.inodesPerReservation), on: [], shown: nil) { [self] result in
             guard session == inodeNumbers.session else { return }
             inodeNumbers.isAsking = false
             if case .success(.reserved(let numbers)) = result { inodeNumbers.add(numbers) }
@@ -169,12 +170,13 @@ extension DistributedFilesystem {
         _ command: Command, touching touched: [CachedInode], _ names: [(directory: CachedInode, name: Name, entry: DirectoryCache.Entry)],
         making made: CachedInode? = nil, at time: Timestamp? = nil
     ) {
-        for (directory, name, entry) in names { note(directory, name, entry, at: time ?? clock.wallTime) }
+        let time = time ?? self.time(after: names.map(\.directory))
+        for (directory, name, entry) in names { note(directory, name, entry, at: time) }
         let change = PendingNameChange(touched: touched, names: names.map { ($0.directory, $0.name) }, made: made)
         pendingChanges.append(change)
         let mark = mark
         let inodes = change.inodes
-        metadata.submit(command, on: inodes.map(\.id)) { [self] result in
+        metadata.submit(command, on: inodes.map(\.id), shown: time) { [self] result in
             change.end()
             pendingChanges.removeAll { $0 === change }
             do throws(Errno) {
@@ -228,7 +230,8 @@ extension DistributedFilesystem {
     /// A change that a caller was told of will not be, or nobody knows.
     private func lost(_ change: PendingNameChange, _ error: Errno) {
         log.error(
-            "changes of names are lost", ["names": change.names.map { "\($0.directory.id)/\($0.name)" }.joined(separator: ", "), "errno": "\(error.rawValue)"])
+            "changes of names are lost",
+            ["names": change.names.map { "\($0.directory.id)/\(String(decoding: $0.name.bytes, as: UTF8.self))" }.joined(separator: ", "), "errno": "\(error.rawValue)"])
         hasLostNames = true
         if let made = change.made {
             made.errorCount += 1

@@ -258,17 +258,14 @@ package final class DistributedFilesystem: FileOperations {
     }
 
     /// How long the kernel may use attributes of an inode: as long as the lease, if they are those that are cached here. Others may be from before the
-    /// present lease.
+    /// present lease. Of a directory whose names are being changed they are known, of a file that is being moved they are not.
     func attributeValidity(_ inode: CachedInode, of attributes: Attributes) -> UInt64 {
         guard options.kernelAttributeValidity > 0, kernelCache != nil, inode.recall == nil, inode.kernelPages == nil, let stored = inode.stored,
-            stored.version <= attributes.version, metadata.holdsLease(inode.id)
+            stored.version <= attributes.version, metadata.holdsLease(inode.id), inode.pendingChanges == 0 || attributes.kind == .directory
         else { return 0 }
         inode.kernelMayHold = true
-        return min(options.kernelAttributeValidity, metadata.leaseRemaining, inode.pendingChanges > 0 ? Self.pendingValidity : .max)
+        return min(options.kernelAttributeValidity, metadata.leaseRemaining)
     }
-
-    /// For a directory whose names are being changed: its times are not final. rename(2) alone asks for them four times.
-    private static let pendingValidity = 2 * Nanoseconds.millisecond
 
     /// How long the kernel may take a name of a directory for that of `child`: as long as the lease, if that is known under it. A page of a listing that
     /// was read under an earlier one does not count; `mark` tells when that was.

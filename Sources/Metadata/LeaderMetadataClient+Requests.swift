@@ -197,6 +197,7 @@ extension LeaderMetadataClient {
             let (reply, number) = try await call(.metadataCommand, over: connection, item.deadline) { writer in
                 writer.integer(item.sequence)
                 writer.integer(acknowledged)
+                writer.optional(item.shown) { writer, shown in writer.integer(shown) }
                 item.command.encode(to: &writer)
             }
             let (grants, outcome, isRemembered) = try decode(reply.body) { reader throws(DecodeError) in

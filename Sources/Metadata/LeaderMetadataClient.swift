@@ -199,14 +199,14 @@ package final class LeaderMetadataClient: MetadataClient {
     }
 
     package func submit(
-        _ command: Command, on inodes: [InodeID], completion: @escaping @LoopActor (Result<Outcome, MetadataError>) -> Void
+        _ command: Command, on inodes: [InodeID], shown: Timestamp?, completion: @escaping @LoopActor (Result<Outcome, MetadataError>) -> Void
     ) {
-        let item = OutgoingCommand(sequence: nextSequence, command: command, deadline: now &+ options.deadline, submitted: inodes)
+        let item = OutgoingCommand(sequence: nextSequence, command: command, shown: shown, deadline: now &+ options.deadline, submitted: inodes)
         if isClosed {
             item.finish(.failure(Self.closed))
         } else {
             // Nobody else knows the number before the directory is given back, and that waits for the outcome.
-            if case .createNumbered(let inode, _, _, _, _, _, _, _, _, _) = command { leases[inode] = true }
+            if case .createNumbered(let inode, _, _, _, _, _, _, _, _) = command { leases[inode] = true }
             nextSequence += 1
             outstanding.append(item)
             queue(item)

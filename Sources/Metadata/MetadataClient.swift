@@ -16,9 +16,13 @@ package protocol MetadataClient: AnyObject, Sendable {
     /// As `perform`, for a command that nobody waits for; returns at once. With exclusive leases on everything that it touches it waits for no other
     /// session, and goes before commands of this one that do, where a recall of such a lease waits for it. What `createNumbered` makes counts as leased
     /// exclusively from now on; the directory must not be given back before the outcome is known.
-    /// - Parameter inodes: what it touches.
-    /// - Parameter completion: called once, later.
-    func submit(_ command: Command, on inodes: [InodeID], completion: @escaping @LoopActor (Result<Outcome, MetadataError>) -> Void)
+    /// - Parameters:
+    ///   - inodes: what it touches.
+    ///   - shown: the timestamps that what it changes shows here already, wall-clock nanoseconds; nil: those will be the leader's.
+    ///   - completion: called once, later.
+    func submit(
+        _ command: Command, on inodes: [InodeID], shown: Timestamp?, completion: @escaping @LoopActor (Result<Outcome, MetadataError>) -> Void
+    )
     /// Gets an exclusive lease: nobody else reads or changes the inode until it is recalled. Waits until other holders have flushed and given
     /// theirs back. Returns the attributes as of the grant.
     func acquireExclusive(_ inode: InodeID) async throws(MetadataError) -> Attributes

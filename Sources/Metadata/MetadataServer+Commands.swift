@@ -6,14 +6,15 @@ import Transport
 
 // Commands of sessions: in their order, with everybody else's leases on what they touch given back first.
 extension MetadataServer {
-    /// Body: header, sequence, acknowledgedBelow, command. The answer: `Grants`, outcome, whether it was remembered.
+    /// Body: header, sequence, acknowledgedBelow, shown (see `Proposal`), command. The answer: `Grants`, outcome, whether it was remembered.
     func command(_ message: Transport.Message, _ channel: any Channel) async throws(TransportError) -> Transport.Message {
         guard message.body.count <= MessageLimits.commandBytes else { throw TransportError(.malformed, "the command is too large") }
-        let (header, sequence, acknowledged, command) = try decode(message) { reader throws(DecodeError) in
+        let (header, sequence, acknowledged, shown, command) = try decode(message) { reader throws(DecodeError) in
             let header = try RequestHeader(from: &reader)
             let sequence: UInt64 = try reader.integer()
             let acknowledged: UInt64 = try reader.integer()
-            return (header, sequence, acknowledged, try Command(from: &reader))
+            let shown: Timestamp? = try reader.optional { (reader: inout ByteReader) throws(DecodeError) in try reader.integer() }
+            return (header, sequence, acknowledged, shown, try Command(from: &reader))
         }
         guard Self.mayCome(command, from: channel.peer.role, hasSession: header.session != LeaseTable.nobody) else {
             throw TransportError(.denied, "this command is not for clients")
@@ -27,7 +28,7 @@ extension MetadataServer {
         guard session.commands.count < options.waitingRequests else { throw Refusal.busy.error }
         let item = PendingCommand(
             proposal: Proposal(
-                session: session.id, sequence: sequence, acknowledgedBelow: acknowledged, time: 0, command: command), session: session)
+                session: session.id, sequence: sequence, acknowledgedBelow: acknowledged, time: 0, shown: shown, command: command), session: session)
         item.names = Self.names(of: command)
         item.isOpenHere = Self.keeps(command)
         session.commands[sequence] = item
@@ -146,7 +147,7 @@ extension MetadataServer {
     /// The inodes whose attributes, content or entries a command changes.
     private func touched(by command: Command) throws(TransportError) -> [InodeID] {
         switch command {
-        case .create(let parent, _, _, _, _, _, _, _, _), .createNumbered(_, _, let parent, _, _, _, _, _, _, _): return [parent]
+        case .create(let parent, _, _, _, _, _, _, _, _), .createNumbered(_, let parent, _, _, _, _, _, _, _): return [parent]
         case .link(let inode, let parent, _): return [parent, inode]
         case .unlink(let parent, let name, _), .removeDirectory(let parent, let name, _):
             guard let child = try child(parent, name) else { return [parent] }
@@ -170,7 +171,7 @@ extension MetadataServer {
 
     private static func names(of command: Command) -> [EntryName] {
         switch command {
-        case .create(let parent, let name, _, _, _, _, _, _, _), .createNumbered(_, _, let parent, let name, _, _, _, _, _, _),
+        case .create(let parent, let name, _, _, _, _, _, _, _), .createNumbered(_, let parent, let name, _, _, _, _, _, _),
             .link(_, let parent, let name), .unlink(let parent, let name, _), .removeDirectory(let parent, let name, _):
             [EntryName(parent: parent, name: name)]
         case .rename(let from, let name, let to, let newName, _, _):

@@ -7,6 +7,8 @@ import Runtime
 final class OutgoingCommand {
     let sequence: UInt64
     let command: Command
+    /// As in `Proposal`.
+    let shown: Timestamp?
     /// Monotonic nanoseconds after which the caller is told that nobody answered.
     private(set) var deadline: UInt64
     /// The connection over which it was last sent; 0: it was never sent.
@@ -17,9 +19,10 @@ final class OutgoingCommand {
     private var waiter: UnsafeContinuation<Result<Outcome, MetadataError>, Never>?
 
     /// - Parameter submitted: what a command touches that nobody waits for; nil for any other.
-    init(sequence: UInt64, command: Command, deadline: UInt64, submitted: [InodeID]? = nil) {
+    init(sequence: UInt64, command: Command, shown: Timestamp? = nil, deadline: UInt64, submitted: [InodeID]? = nil) {
         self.sequence = sequence
         self.command = command
+        self.shown = shown
         self.deadline = deadline
         isSubmitted = submitted != nil
         if case .update(let inode, _, _, _) = command { flushed = [inode] } else { flushed = submitted ?? [] }
@@ -28,7 +31,7 @@ final class OutgoingCommand {
     /// The directories whose names it changes, and what else of that is known beforehand.
     var touched: [InodeID] {
         switch command {
-        case .create(let parent, _, _, _, _, _, _, _, _), .createNumbered(_, _, let parent, _, _, _, _, _, _, _), .unlink(let parent, _, _),
+        case .create(let parent, _, _, _, _, _, _, _, _), .createNumbered(_, let parent, _, _, _, _, _, _, _), .unlink(let parent, _, _),
             .removeDirectory(let parent, _, _):
             [parent] + flushed
         case .link(let inode, let parent, _): [parent, inode]

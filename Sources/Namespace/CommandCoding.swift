@@ -33,8 +33,8 @@ extension Command: ByteCodable {
                 target: try reader.bytes(max: Limits.symlinkBytes))
         case Tag.createNumbered:
             self = .createNumbered(
-                try InodeID(from: &reader), at: try reader.integer(), parent: try InodeID(from: &reader), name: try Name(from: &reader),
-                kind: try reader.choice(), mode: try reader.integer(), umask: try reader.integer(), uid: try reader.integer(), gid: try reader.integer(),
+                try InodeID(from: &reader), parent: try InodeID(from: &reader), name: try Name(from: &reader), kind: try reader.choice(),
+                mode: try reader.integer(), umask: try reader.integer(), uid: try reader.integer(), gid: try reader.integer(),
                 target: try reader.bytes(max: Limits.symlinkBytes))
         case Tag.reserveInodes: self = .reserveInodes(try reader.integer())
         case Tag.createTemporary:
@@ -92,10 +92,9 @@ extension Command: ByteCodable {
             writer.integer(gid)
             writer.integer(device)
             writer.bytes(target)
-        case .createNumbered(let inode, let time, let parent, let name, let kind, let mode, let umask, let uid, let gid, let target):
+        case .createNumbered(let inode, let parent, let name, let kind, let mode, let umask, let uid, let gid, let target):
             writer.integer(Tag.createNumbered)
             inode.encode(to: &writer)
-            writer.integer(time)
             parent.encode(to: &writer)
             name.encode(to: &writer)
             writer.integer(kind.rawValue)
@@ -185,6 +184,7 @@ extension Proposal: ByteCodable {
         sequence = try reader.integer()
         acknowledgedBelow = try reader.integer()
         time = try reader.integer()
+        shown = try reader.optional { (reader: inout ByteReader) throws(DecodeError) in try reader.integer() }
         command = try Command(from: &reader)
     }
 
@@ -193,6 +193,7 @@ extension Proposal: ByteCodable {
         writer.integer(sequence)
         writer.integer(acknowledgedBelow)
         writer.integer(time)
+        writer.optional(shown) { writer, shown in writer.integer(shown) }
         command.encode(to: &writer)
     }
 }

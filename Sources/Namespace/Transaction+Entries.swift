@@ -3,12 +3,10 @@ import OrderedStore
 
 /// Commands that make and remove entries; inode(7), link(2), unlink(2), rmdir(2), mkdir(2), mknod(2), symlink(2).
 extension Transaction {
-    /// - Parameters:
-    ///   - inode: nil: the next number.
-    ///   - made: The inode's times, and those of the change of its directory; nil: the command's.
+    /// - Parameter inode: nil: the next number.
     func create(
-        _ inode: InodeID? = nil, at made: Timestamp? = nil, parent: InodeID, name: Name, kind: FileKind, mode: UInt16, umask: UInt16, uid: UInt32,
-        gid: UInt32, device: UInt32, target: [UInt8]
+        _ inode: InodeID? = nil, parent: InodeID, name: Name, kind: FileKind, mode: UInt16, umask: UInt16, uid: UInt32, gid: UInt32, device: UInt32,
+        target: [UInt8]
     ) throws(Failure) -> Outcome {
         if kind == .symlink {
             guard target.count <= Limits.symlinkBytes else { throw .refused(.nameTooLong) }
@@ -21,9 +19,9 @@ extension Transaction {
         let number: InodeID
         if let inode { number = inode } else { number = try nextInode() }
         let record = try makeInode(
-            number, at: made ?? time, in: directory, kind, mode: mode, umask: umask, uid: uid, gid: gid, links: kind == .directory ? 2 : 1, device: device,
+            number, in: directory, kind, mode: mode, umask: umask, uid: uid, gid: gid, links: kind == .directory ? 2 : 1, device: device,
             target: target)
-        try attach(record.attributes, to: &directory, name, at: made)
+        try attach(record.attributes, to: &directory, name)
         put(directory)
         return .done(attributes: record.attributes, parents: [directory.attributes])
     }
@@ -31,7 +29,7 @@ extension Transaction {
     func createTemporary(parent: InodeID, mode: UInt16, umask: UInt16, uid: UInt32, gid: UInt32) throws(Failure) -> Outcome {
         let directory = try directory(parent)
         let record = try makeInode(
-            try nextInode(), at: time, in: directory, .file, mode: mode, umask: umask, uid: uid, gid: gid, links: 0, device: 0, target: [])
+            try nextInode(), in: directory, .file, mode: mode, umask: umask, uid: uid, gid: gid, links: 0, device: 0, target: [])
         put(RowKey.orphan(record.attributes.inode), OrphanRow.temporary)
         return .done(attributes: record.attributes, parents: [])
     }
@@ -50,7 +48,7 @@ extension Transaction {
 
     /// A new inode with what it has from its directory, and its rows.
     private func makeInode(
-        _ inode: InodeID, at made: Timestamp, in directory: InodeRecord, _ kind: FileKind, mode: UInt16, umask: UInt16, uid: UInt32, gid: UInt32,
+        _ inode: InodeID, in directory: InodeRecord, _ kind: FileKind, mode: UInt16, umask: UInt16, uid: UInt32, gid: UInt32,
         links: UInt32, device: UInt32, target: [UInt8]
     ) throws(Failure) -> InodeRecord {
         guard mode <= 0o7777, umask <= 0o777 else { throw .refused(.invalid) }
@@ -59,7 +57,7 @@ extension Transaction {
         var record = InodeRecord(
             Attributes(
                 inode, kind, in: directory.attributes, mode: mode, uid: uid, gid: gid, links: links, size: target.count, device: hasDevice ? device : 0,
-                at: made))
+                at: shown))
         if kind != .symlink { try inheritLists(&record, from: directory, umask: umask) }
         put(record)
         if kind == .symlink { put(RowKey.symlink(inode), target) }
@@ -77,7 +75,7 @@ extension Transaction {
         }
         guard record.attributes.links < Limits.links else { throw .refused(.tooManyLinks) }
         record.attributes.links += 1
-        record.attributes.change(at: time)
+        record.attributes.change(at: shown)
         put(record)
         try attach(record.attributes, to: &directory, name)
         put(directory)
@@ -119,7 +117,7 @@ extension Transaction {
             guard directory.attributes.links < .max else { throw .refused(.tooManyLinks) }
             directory.attributes.links += 1
         }
-        directory.attributes.modify(at: made ?? time)
+        directory.attributes.modify(at: shown)
     }
 
     /// Takes an entry off the counts of `directory`; the caller deletes or replaces its row and writes the directory's.
@@ -129,7 +127,7 @@ extension Transaction {
         }
         directory.attributes.entries -= 1
         if child.kind == .directory { directory.attributes.links -= 1 }
-        directory.attributes.modify(at: time)
+        directory.attributes.modify(at: shown)
     }
 
     /// Takes one link (of a directory: the only one) and writes the row; at the last one the inode is freed, or stays as an orphan if it
@@ -138,7 +136,7 @@ extension Transaction {
     func dropLink(_ record: inout InodeRecord, keep: Bool) throws(Failure) -> Bool {
         let inode = record.attributes.inode
         guard record.attributes.links > 0 else { throw .store(StoreError(.corrupt, "inode \(inode) has an entry but no links")) }
-        record.attributes.change(at: time)
+        record.attributes.change(at: shown)
         if record.attributes.kind == .directory {
             record.attributes.links = 0
             record.attributes.parent = InodeID(rawValue: 0)

@@ -65,7 +65,7 @@ extension Transaction {
         try detach(moved.attributes, from: &parents.source)
         if let other { try parents.withTarget { target throws(Failure) in try detach(other.attributes, from: &target) } }
         if let target = parents.target, moved.attributes.kind == .directory { moved.attributes.parent = target.attributes.inode }
-        moved.attributes.change(at: time)
+        moved.attributes.change(at: shown)
         put(moved)
         try parents.withTarget { target throws(Failure) in try attach(moved.attributes, to: &target, newName) }
         write(parents)
@@ -85,8 +85,8 @@ extension Transaction {
         var parents = parents
         let source = parents.source.attributes.inode
         let target = (parents.target ?? parents.source).attributes.inode
-        first.attributes.change(at: time)
-        second.attributes.change(at: time)
+        first.attributes.change(at: shown)
+        second.attributes.change(at: shown)
         if first.attributes.kind == .directory { first.attributes.parent = target }
         if second.attributes.kind == .directory { second.attributes.parent = source }
         try detach(first.attributes, from: &parents.source)

@@ -6,7 +6,7 @@ import OrderedStore
 extension Transaction {
     /// Carries out a proposal, or returns the outcome it had before.
     func carryOut(_ proposal: Proposal) throws(StoreError) -> Outcome {
-        begin(time: proposal.time)
+        begin(time: proposal.time, shown: proposal.shown)
         do throws(Failure) {
             guard let session = proposal.session else {
                 var nobody: SessionRecord?
@@ -74,10 +74,10 @@ extension Transaction {
 
     private func dispatch(_ command: Command, by session: inout SessionRecord?) throws(Failure) -> Outcome {
         switch command {
-        case .createNumbered(let inode, let made, let parent, let name, let kind, let mode, let umask, let uid, let gid, let target):
+        case .createNumbered(let inode, let parent, let name, let kind, let mode, let umask, let uid, let gid, let target):
             try create(
-                use(inode, for: kind, by: &session), at: made, parent: parent, name: name, kind: kind, mode: mode, umask: umask, uid: uid, gid: gid,
-                device: 0, target: target)
+                use(inode, for: kind, by: &session), parent: parent, name: name, kind: kind, mode: mode, umask: umask, uid: uid, gid: gid, device: 0,
+                target: target)
         case .reserveInodes(let count): try reserveInodes(count, for: &session)
         case .create(let parent, let name, let kind, let mode, let umask, let uid, let gid, let device, let target):
             try create(parent: parent, name: name, kind: kind, mode: mode, umask: umask, uid: uid, gid: gid, device: device, target: target)

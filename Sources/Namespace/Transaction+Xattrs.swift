@@ -28,7 +28,7 @@ extension Transaction {
         } else {
             try store(name, value: value, replacing: present, of: &record)
         }
-        record.attributes.change(at: time)
+        record.attributes.change(at: shown)
         put(record)
         return .done(attributes: record.attributes, parents: [])
     }
@@ -38,7 +38,7 @@ extension Transaction {
         var record = try self.inode(inode)
         guard let present = try get(RowKey.xattr(inode, name)) else { throw .refused(.noAttribute) }
         try drop(name, value: present, of: &record)
-        record.attributes.change(at: time)
+        record.attributes.change(at: shown)
         put(record)
         return .done(attributes: record.attributes, parents: [])
     }

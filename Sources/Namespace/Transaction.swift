@@ -18,8 +18,10 @@ final class Transaction {
     var state: StateRecord
     /// The log index of the entry.
     let index: UInt64
-    /// The present command's time.
+    /// The leader's time of the present command.
     var time: Timestamp = 0
+    /// The timestamps that it leaves.
+    var shown: Timestamp = 0
     /// The present command had been carried out before.
     var isRemembered = false
 
@@ -31,8 +33,9 @@ final class Transaction {
     }
 
     /// Starts a command.
-    func begin(time: Timestamp) {
+    func begin(time: Timestamp, shown: Timestamp? = nil) {
         self.time = time
+        self.shown = shown ?? time
         isRemembered = false
         undo.removeAll(keepingCapacity: true)
         undoState = state

@@ -226,10 +226,9 @@ package enum Command: Equatable, Sendable {
     /// control list, which then takes the umask's place.
     case create(
         parent: InodeID, name: Name, kind: FileKind, mode: UInt16, umask: UInt16, uid: UInt32, gid: UInt32, device: UInt32, target: [UInt8])
-    /// As `create`, of an inode with a number that the session has reserved, in ascending order, and with the times that it has shown already, of the inode and of
-    /// its directory. For files, directories and symlinks.
+    /// As `create`, of an inode with a number that the session has reserved, in ascending order. For files, directories and symlinks.
     case createNumbered(
-        InodeID, at: Timestamp, parent: InodeID, name: Name, kind: FileKind, mode: UInt16, umask: UInt16, uid: UInt32, gid: UInt32, target: [UInt8])
+        InodeID, parent: InodeID, name: Name, kind: FileKind, mode: UInt16, umask: UInt16, uid: UInt32, gid: UInt32, target: [UInt8])
     /// Sets numbers aside for inodes that only this session will make: at most `Limits.inodesPerReservation`.
     case reserveInodes(UInt32)
     /// Makes a file without a name, as one in `parent` would be: an orphan that may still be linked (O_TMPFILE, open(2)).
@@ -265,15 +264,18 @@ package struct Proposal: Equatable, Sendable {
     package var sequence: UInt64
     /// The session will not repeat commands below this.
     package var acknowledgedBelow: UInt64
-    /// The leader's wall time: the timestamps of what is changed.
+    /// The leader's wall time.
     package var time: Timestamp
+    /// The timestamps of what is changed, where the session has shown them before it sent the command; nil: `time`.
+    package var shown: Timestamp?
     package var command: Command
 
-    package init(session: SessionID?, sequence: UInt64, acknowledgedBelow: UInt64, time: Timestamp, command: Command) {
+    package init(session: SessionID?, sequence: UInt64, acknowledgedBelow: UInt64, time: Timestamp, shown: Timestamp? = nil, command: Command) {
         self.session = session
         self.sequence = sequence
         self.acknowledgedBelow = acknowledgedBelow
         self.time = time
+        self.shown = shown
         self.command = command
     }
 }

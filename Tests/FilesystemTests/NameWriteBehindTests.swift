@@ -113,8 +113,12 @@ import Testing
             for (name, newName) in [("a", "c"), ("b", "a"), ("c", "b")] { try await held.rename(name, newName) }
             expected = ["a", "b"]
         }
+        let shown = try await held.world.mount.files.attributes(held.directory).attributes
+        await held.world.clock.advance(by: Nanoseconds.second)
         let names = try await held.afterGate { try await other.names(held.directory) }
         #expect(names == [".", ".."] + expected)
+        let settled = try await other.files.attributes(held.directory).attributes
+        #expect(settled.modified == shown.modified && settled.changed == shown.changed)
         if change == "move back" { #expect(try await other.lookup("a", in: held.directory).inode == held.files[1]) }
     }
 

@@ -91,11 +91,11 @@ package final class FakeLeader {
         return true
     }
 
-    package func perform(_ command: Command, by client: FakeMetadata) async -> Outcome {
+    package func perform(_ command: Command, shown: Timestamp? = nil, by client: FakeMetadata) async -> Outcome {
         await jitter()
         while await recallOne(of: changed(command), keepShared: false, conflicting: { _ in true }, except: client) {}
         commands.append(command)
-        let outcome = apply(command, by: client)
+        let outcome = apply(command, shown: shown, by: client)
         switch (command, outcome) {
         case (.create, .done(let attributes?, _)), (.createNumbered, .done(let attributes?, _)):
             if grantsLeases { leases[attributes.inode] = [ObjectIdentifier(client): .exclusive] }
@@ -145,12 +145,12 @@ package final class FakeLeader {
     package func answer(_ query: Query) -> Answer { (try? namespace.answer(query)) ?? .failed(.invalid) }
 
     /// - Parameter client: nil: the service itself.
-    private func apply(_ command: Command, by client: FakeMetadata? = nil) -> Outcome {
+    private func apply(_ command: Command, shown: Timestamp? = nil, by client: FakeMetadata? = nil) -> Outcome {
         index += 1
         let command = keeping(command)
         let sequence = client?.nextSequence() ?? 0
         let proposal = Proposal(
-            session: client?.session, sequence: sequence, acknowledgedBelow: sequence, time: clock.wallTime, command: command)
+            session: client?.session, sequence: sequence, acknowledgedBelow: sequence, time: clock.wallTime, shown: shown, command: command)
         return (try? namespace.apply([proposal], index: index, term: 1))?.first ?? .failed(.invalid)
     }
 
@@ -202,7 +202,7 @@ package final class FakeLeader {
 
     private func changed(_ command: Command) -> [InodeID] {
         switch command {
-        case .create(let parent, _, _, _, _, _, _, _, _), .createNumbered(_, _, let parent, _, _, _, _, _, _, _): [parent]
+        case .create(let parent, _, _, _, _, _, _, _, _), .createNumbered(_, let parent, _, _, _, _, _, _, _): [parent]
         case .link(let inode, let parent, _): [inode, parent]
         case .unlink(let parent, let name, _), .removeDirectory(let parent, let name, _): [parent, child(parent, name)].compactMap { $0 }
         case .rename(let from, let name, let to, let newName, _, _): [from, to, child(from, name), child(to, newName)].compactMap { $0 }

@@ -59,26 +59,26 @@ package final class FakeMetadata: MetadataClient {
     }
 
     package func submit(
-        _ command: Command, on inodes: [InodeID], completion: @escaping @LoopActor (Result<Outcome, MetadataError>) -> Void
+        _ command: Command, on inodes: [InodeID], shown: Timestamp?, completion: @escaping @LoopActor (Result<Outcome, MetadataError>) -> Void
     ) {
-        if case .createNumbered(let inode, _, _, _, _, _, _, _, _, _) = command { leader.expect(inode, of: self) }
+        if case .createNumbered(let inode, _, _, _, _, _, _, _, _) = command { leader.expect(inode, of: self) }
         let earlier = lastSubmitted
         lastSubmitted = Task { @LoopActor in
             await earlier?.value
             await self.submitGate?()
             let result: Result<Outcome, MetadataError>
-            do throws(MetadataError) { result = .success(try await self.carryOut(command)) } catch { result = .failure(error) }
+            do throws(MetadataError) { result = .success(try await self.carryOut(command, shown: shown)) } catch { result = .failure(error) }
             completion(result)
         }
     }
 
-    private func carryOut(_ command: Command) async throws(MetadataError) -> Outcome {
+    private func carryOut(_ command: Command, shown: Timestamp? = nil) async throws(MetadataError) -> Outcome {
         if let failure { throw failure }
         if case .update = command {
             updates.append(command)
             if !refusals.isEmpty { return refusals.removeFirst() }
         }
-        let outcome = await leader.perform(command, by: self)
+        let outcome = await leader.perform(command, shown: shown, by: self)
         await beforeAnswer?()
         if isRemembered { onOutdated?(outcome.inodes) }
         return outcome

@@ -12,7 +12,7 @@ extension FuzzTarget {
                 if let command = try? Command(decoding: bytes) { try Decoder.checkStable(command) }
             },
             .codable(
-                Proposal.self, Proposal(session: SessionID(rawValue: 1), sequence: 4, acknowledgedBelow: 2, time: 99, command: .reap([.root])),
+                Proposal.self, Proposal(session: SessionID(rawValue: 1), sequence: 4, acknowledgedBelow: 2, time: 99, shown: 98, command: .reap([.root])),
                 Proposal(session: nil, sequence: 0, acknowledgedBelow: 0, time: 1, command: .collect([someKey]))),
             Decoder("Query", seeds: SampleTree.queries.map(\.encoded)) { bytes throws(Violation) in
                 if let query = try? Query(decoding: bytes) { try Decoder.checkStable(query) }

@@ -64,7 +64,7 @@ enum SampleTree {
     static let commands: [Command] = [
         create("n", in: 2, .file), .createTemporary(parent: inode(2), mode: 0o640, umask: 0o22, uid: 1, gid: 2),
         .createNumbered(
-            inode(90), at: 7, parent: inode(2), name: name("m"), kind: .symlink, mode: 0o777, umask: 0o22, uid: 1, gid: 2, target: [65]),
+            inode(90), parent: inode(2), name: name("m"), kind: .symlink, mode: 0o777, umask: 0o22, uid: 1, gid: 2, target: [65]),
         .reserveInodes(100),
         .link(inode: inode(4), parent: .root, name: name("l")), .unlink(parent: inode(2), name: name("f"), keep: false),
         .removeDirectory(parent: inode(2), name: name("e"), keep: false),

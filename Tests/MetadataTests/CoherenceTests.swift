@@ -231,7 +231,7 @@ import TestSupport
                 if recall.inode == mine, !isSubmitted {
                     isSubmitted = true
                     await withUnsafeContinuation { (done: UnsafeContinuation<Void, Never>) in
-                        a.submit(.unlink(parent: mine, name: Name("file")!, keep: false), on: [mine, file]) { _ in
+                        a.submit(.unlink(parent: mine, name: Name("file")!, keep: false), on: [mine, file], shown: nil) { _ in
                             order.append("submitted")
                             done.resume()
                         }
@@ -273,8 +273,8 @@ import TestSupport
                         (made[0], mine, "x", FileKind.directory), (made[1], made[0], "inner", .file), (made[2], mine, "y", .file),
                     ] {
                         let command = Command.createNumbered(
-                            number, at: 5, parent: parent, name: Name(name)!, kind: kind, mode: 0o755, umask: 0, uid: 1, gid: 2, target: [])
-                        a.submit(command, on: [parent, number]) { result in
+                            number, parent: parent, name: Name(name)!, kind: kind, mode: 0o755, umask: 0, uid: 1, gid: 2, target: [])
+                        a.submit(command, on: [parent, number], shown: 5) { result in
                             if case .success(let outcome) = result { outcomes.append(outcome) }
                             if number == made[2] { done.resume() }
                         }

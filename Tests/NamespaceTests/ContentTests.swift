@@ -151,6 +151,27 @@ import Testing
         try tree.expectSound()
     }
 
+    /// What a session has shown as the times of a change says nothing about when blocks may go: that goes by the leader's clock.
+    @Test func shownTimesAreNotDueTimes() throws {
+        let tree = try Tree()
+        let directory = try tree.create("d", .directory)
+        let files = try ["f", "g"].map { try tree.create($0, in: directory) }
+        try tree.edit(files[0], [extent(0, 10, 1)])
+        let delay: Timestamp = 600_000_000_000
+        for (command, shown) in [
+            (Command.rename(from: directory, name: try "f".asName, to: directory, newName: try "h".asName, mode: .replace, keep: false), Timestamp(5)),
+            (.unlink(parent: directory, name: try "h".asName, keep: false), 6), (.unlink(parent: directory, name: try "g".asName, keep: true), 7),
+        ] {
+            let outcome = try tree.run([Proposal(session: nil, sequence: 0, acknowledgedBelow: 0, time: 1_000_000, shown: shown, command: command)])[0]
+            #expect(outcome.error == nil && outcome.attributes?.changed == shown)
+            let parent = try tree.attributes(directory)
+            #expect(parent.modified == shown && parent.changed == shown)
+        }
+        #expect(try tree.namespace.dueForCollection(before: 1_000_000 + delay - 1, limit: 10).isEmpty)
+        #expect(try tree.namespace.dueForCollection(before: 1_000_000 + delay, limit: 10) == [key(1)])
+        try tree.expectSound()
+    }
+
     @Test func tombstonesExpire() throws {
         let tree = try Tree()
         let file = try tree.create("f")

@@ -50,14 +50,15 @@ import Testing
         let other = SessionID(rawValue: 6)
         for session in [session, other] { try tree.run(.openSession(session, name: "mount")) }
         var sequence: UInt64 = 0
-        func run(_ command: Command) throws -> Outcome {
+        func run(_ command: Command, shown: Timestamp? = nil) throws -> Outcome {
             sequence += 1
-            return try tree.run([proposal(sequence, below: sequence, command)])[0]
+            var proposal = proposal(sequence, below: sequence, command)
+            proposal.shown = shown
+            return try tree.run([proposal])[0]
         }
         func make(_ number: UInt64, _ name: String, _ kind: FileKind = .file) throws -> Command {
             .createNumbered(
-                InodeID(rawValue: number), at: 55, parent: directory, name: try name.asName, kind: kind, mode: 0o666, umask: 0o22, uid: 1, gid: 2,
-                target: [])
+                InodeID(rawValue: number), parent: directory, name: try name.asName, kind: kind, mode: 0o666, umask: 0o22, uid: 1, gid: 2, target: [])
         }
         #expect(try tree.run(.reserveInodes(1)).error == .invalid, "nobody's")
         #expect(try run(.reserveInodes(0)).error == .invalid)
@@ -68,7 +69,7 @@ import Testing
         #expect(try tree.create("next").rawValue == first + 4)
         #expect(try tree.run(try make(first, "n")).error == .invalid, "nobody's")
         #expect(try tree.run([Proposal(session: other, sequence: 1, acknowledgedBelow: 1, time: 77, command: try make(first, "n"))])[0].error == .invalid)
-        let outcome = try run(try make(first + 1, "a"))
+        let outcome = try run(try make(first + 1, "a"), shown: 55)
         let made = try #require(outcome.attributes)
         #expect(made.inode.rawValue == first + 1 && made.created == 55 && made.changed == 55 && made.mode == 0o644 && made.gid == 30 && made.version == 1)
         let parent = try tree.attributes(directory)

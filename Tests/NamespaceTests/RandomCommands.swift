@@ -31,7 +31,8 @@ struct RandomCommands {
         let sequence = sequences[session, default: 0] + 1
         sequences[session] = sequence
         let below = sequence > 20 ? sequence - UInt64(random(20)) : 1
-        let proposal = Proposal(session: session, sequence: sequence, acknowledgedBelow: below, time: time, command: command())
+        let shown = random(3) == 0 ? time + Int64.random(in: -1_000_000_000...1_000_000_000, using: &generator) : nil
+        let proposal = Proposal(session: session, sequence: sequence, acknowledgedBelow: below, time: time, shown: shown, command: command())
         sent.append(proposal)
         return proposal
     }
