@@ -22,8 +22,8 @@ extension DistributedFilesystem {
         }
         if source == target, offset < targetOffset + length, targetOffset < offset + length { throw .invalid }
         while true {
-            // Blocks have names only when they are committed.
-            try await commit(from.inode)
+            // Blocks have names only when they are committed; a little is copied sooner than it is committed.
+            if from.inode.uncommittedBytes > options.blockSize { try await commit(from.inode) }
             let (fragments, _) = try await fragments(from.inode, offset: offset, count: count)
             if fragments.isEmpty { return 0 }
             let attributes = try await exclusive(to.inode)

@@ -230,6 +230,28 @@ import Testing
         }
     }
 
+    /// What was written just now, if it is not much, is copied without waiting for its commit; of more only the blocks' names are.
+    @Test(arguments: [700_000, 3 << 20]) func whatIsNotCommittedIsCopied(size: Int) async throws {
+        let world = try World(mounts: 2)
+        let mount = world.mount
+        let bytes = SeededRandom(seed: 10).bytes(size)
+        let (source, sourceHandle) = try await mount.create("from")
+        let (target, targetHandle) = try await mount.create("to")
+        try await mount.write(source, sourceHandle, at: 0, Array(bytes[..<(size / 2)]))
+        try await mount.write(source, sourceHandle, at: UInt64(size / 2), Array(bytes[(size / 2)...]))
+        world.leader.resetCounts()
+        let copied = try await mount.files.copyRange(
+            from: source, handle: sourceHandle, offset: 0, to: target, targetHandle: targetHandle, targetOffset: 0, count: size)
+        #expect(copied == size)
+        let updates = world.leader.commands.count { if case .update(source, _, _, _) = $0 { true } else { false } }
+        #expect(updates == (size > Self.mebibyte ? 1 : 0))
+        try await mount.write(source, sourceHandle, at: 0, [1, 2, 3])
+        #expect(try await mount.read(target, targetHandle) == bytes)
+        #expect(try await world.mounts[1].contents("to") == bytes)
+        #expect(try await world.mounts[1].contents("from") == [1, 2, 3] + bytes[3...])
+        for (inode, handle) in [(source, sourceHandle), (target, targetHandle)] { try await mount.close(inode, handle) }
+    }
+
     @Test func unlinkedFilesLiveUntilTheLastClose() async throws {
         let world = try World(mounts: 2)
         for (opener, remover) in [(0, 0), (0, 1)] {
