@@ -55,9 +55,6 @@ extension DistributedFilesystem {
         _ directory: CachedInode, _ name: Name, _ kind: FileKind, mode: UInt16, target: [UInt8], _ caller: Caller
     ) -> Attributes? {
         guard kind == .file || kind == .directory || kind == .symlink && !target.isEmpty && !target.contains(0) else { return nil }
-        if directory.delegation == nil, metadata.holdsExclusive(directory.id) {
-            directory.delegation = NameDelegation(doubtedAt: directory.changedAt)
-        }
         // A directory with extended attributes may have a default access control list.
         guard mayWriteBehind(directory), let parent = cachedAttributes(directory), parent.xattrs == 0, directory.directory?.entry(name) == .absent
         else { return nil }
@@ -142,11 +139,12 @@ extension DistributedFilesystem {
     }
 
     private func mayWriteBehind(_ directory: CachedInode) -> Bool {
-        guard let delegation = directory.delegation, delegation.awaited == 0, cachedAttributes(directory) != nil,
-            pendingChanges.count < Self.pendingChangesMax
+        guard metadata.holdsExclusive(directory.id), cachedAttributes(directory) != nil, pendingChanges.count < Self.pendingChangesMax
         else { return false }
-        return directory.recall == nil && directory.settleWaiters == 0 && directory.commands == 0 && !directory.mustReport
-            && metadata.holdsExclusive(directory.id)
+        // What is made or listed in a directory that is held exclusively comes so too.
+        let delegation = directory.delegation ?? NameDelegation(doubtedAt: directory.changedAt)
+        directory.delegation = delegation
+        return delegation.awaited == 0 && directory.recall == nil && directory.settleWaiters == 0 && directory.commands == 0 && !directory.mustReport
     }
 
     /// What a name leads to, if it is of the right kind and this session's alone.

@@ -95,6 +95,28 @@ import Testing
         #expect(try await mount.names() == [".", ".."])
     }
 
+    /// A directory that came exclusively with the listing of its own, and in which no name was changed yet, needs no patience.
+    @Test(arguments: ["unlink", "rename", "remove directory"]) func theFirstChangeIsDoneAtOnce(change: String) async throws {
+        let held = try await Held()
+        let mount = held.world.mount
+        _ = try await mount.makeDirectory("lower", in: held.directory)
+        held.gate.happen()
+        try await mount.files.syncDirectory(held.directory)
+        mount.files.table.existing(held.directory)?.delegation = nil
+        let gate = AsyncEvent()
+        mount.metadata.submitGate = { await gate.wait() }
+        held.world.leader.resetCounts()
+        switch change {
+        case "unlink": try await held.unlink("a")
+        case "rename": try await held.rename("a", "c")
+        default: try await mount.files.removeDirectory(held.directory, Array("lower".utf8))
+        }
+        #expect(held.world.leader.commands.isEmpty)
+        gate.happen()
+        try await mount.files.syncDirectory(held.directory)
+        #expect(held.world.leader.commands.count == 1)
+    }
+
     @Test(arguments: ["rename", "rename over", "unlink", "move back"]) func othersSeeWhatIsDone(change: String) async throws {
         let held = try await Held(mounts: 2)
         let other = held.world.mounts[1]
