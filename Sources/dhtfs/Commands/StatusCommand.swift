@@ -70,7 +70,7 @@ enum StatusCommand {
         Terminal.print("cluster \(client.cluster): \(up) of \(answers.count) nodes up, \(layout.effectiveReplicas) copies of each block, layout \(layout.version)")
         if let leader {
             Terminal.print(
-                "metadata: leader \(leader.node), term \(leader.term), \(leader.voters.count) voters, applied \(leader.appliedIndex), \(leader.sessions) sessions, \(leader.locks) locks, \(leader.lockWaits) waiting for one")
+                "metadata: leader \(leader.node), term \(leader.term), voters \(leader.voters.count), applied \(leader.appliedIndex), sessions \(leader.sessions), locks \(leader.locks), waiting for locks \(leader.lockWaits)")
         } else {
             Terminal.print("metadata: NO LEADER: operations wait until a majority of the voters is up")
         }
