@@ -2,6 +2,7 @@
 
 import errno
 import os
+import re
 import socket
 import tempfile
 
@@ -57,7 +58,7 @@ def test_configuration():
 
         text = open(f"{data}/format").read()
         with open(f"{data}/format", "w") as file:
-            file.write(text.replace("format 2", "format 99"))
+            file.write(re.sub(r"format \d+", "format 99", text))
         refuse("daemon", "--data", data, contains="newer")
         with open(f"{data}/format", "w") as file:
             file.write("garbage")
