@@ -93,7 +93,7 @@ final class CachedInode {
 
     var isDirty: Bool { dirty?.isDirty ?? false }
     /// Bytes written and not yet committed.
-    var uncommittedBytes: Int { dirty.map { Int($0.pending.written) + Int($0.committing?.written ?? 0) } ?? 0 }
+    var uncommittedBytes: Int { dirty.map { $0.pending.written + ($0.committing?.written ?? 0) } ?? 0 }
     var isReferenced: Bool { lookups > 0 || opens > 0 || pins > 0 || creation != nil }
     var items: Int { (directory?.count ?? 0) + content.count + xattrs.count }
 
