@@ -1,6 +1,7 @@
 import Bytes
 import Model
 import Namespace
+import OrderedStore
 import Runtime
 import Transport
 
@@ -165,8 +166,7 @@ extension MetadataServer {
     }
 
     private func child(_ parent: InodeID, _ name: Name) throws(TransportError) -> InodeID? {
-        guard case .found(let attributes, _) = try answer(.lookup(parent: parent, name: name)) else { return nil }
-        return attributes.inode
+        try read { () throws(StoreError) in try namespace.inode(name, in: parent) }
     }
 
     private static func names(of command: Command) -> [EntryName] {

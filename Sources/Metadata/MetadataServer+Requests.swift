@@ -110,8 +110,13 @@ extension MetadataServer {
 
     /// Asks the state.
     func answer(_ query: Query) throws(TransportError) -> Answer {
+        try read { () throws(StoreError) in try namespace.answer(query) }
+    }
+
+    /// Reads the state; if it cannot be read, this server can promise nothing any more.
+    func read<Value>(_ body: () throws(StoreError) -> Value) throws(TransportError) -> Value {
         do throws(StoreError) {
-            return try namespace.answer(query)
+            return try body()
         } catch {
             fail("the metadata state cannot be read: \(error.cause)")
             throw TransportError(.unavailable, "the metadata state cannot be read")

@@ -73,6 +73,9 @@ package final class Namespace {
     /// Answers from the present state.
     package func answer(_ query: Query) throws(StoreError) -> Answer { try Self.answer(query, from: store) }
 
+    /// What a name leads to at present.
+    package func inode(_ name: Name, in parent: InodeID) throws(StoreError) -> InodeID? { try Rows(store).entry(parent, name)?.inode }
+
     /// Makes everything applied so far durable.
     package func flush() throws(StoreError) { try store.flush() }
 

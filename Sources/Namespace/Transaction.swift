@@ -7,11 +7,11 @@ import OrderedStore
 final class Transaction {
     private let store: any OrderedStore
     /// What is written: nil for a deleted row.
-    private var overlay: [[UInt8]: [UInt8]?] = [:]
+    private var overlay: [RowName: [UInt8]?] = [:]
     /// Keys of the overlay in the order they came in, which is the same on every replica, as a dictionary's is not.
-    private var order: [[UInt8]] = []
+    private var order: [RowName] = []
     /// How to undo the present command: keys with what the overlay had for them.
-    private var undo: [(key: [UInt8], previous: [UInt8]??)] = []
+    private var undo: [(name: RowName, previous: [UInt8]??)] = []
     private var undoState: StateRecord
     private var undoOrder = 0
 
@@ -46,9 +46,9 @@ final class Transaction {
     func rollback() {
         for step in undo.reversed() {
             if let previous = step.previous {
-                overlay.updateValue(previous, forKey: step.key)
+                overlay.updateValue(previous, forKey: step.name)
             } else {
-                overlay.removeValue(forKey: step.key)
+                overlay.removeValue(forKey: step.name)
             }
         }
         order.removeSubrange(undoOrder...)
@@ -64,16 +64,16 @@ final class Transaction {
         var digested = ByteWriter(reserving: 256 + order.count * 256)
         // The previous digest is in the state row, so digests chain.
         state.encode(to: &digested)
-        for key in order {
-            guard let row = overlay[key] else { continue }
-            digested.bytes(key)
+        for name in order {
+            guard let row = overlay[name] else { continue }
+            digested.bytes(name.key)
             if let row {
                 digested.boolean(true)
                 digested.bytes(row)
-                batch.put(key, row)
+                batch.put(name.key, row)
             } else {
                 digested.boolean(false)
-                batch.delete(key)
+                batch.delete(name.key)
             }
         }
         state.digest = SHA256.key(of: digested.bytes)
@@ -84,7 +84,7 @@ final class Transaction {
     // MARK: Rows
 
     func get(_ key: [UInt8]) throws(Failure) -> [UInt8]? {
-        if let row = overlay[key] { return row }
+        if let row = overlay[RowName(key)] { return row }
         do throws(StoreError) { return try store.get(key) } catch { throw .store(error) }
     }
 
@@ -92,23 +92,24 @@ final class Transaction {
     func delete(_ key: [UInt8]) { set(key, nil) }
 
     private func set(_ key: [UInt8], _ row: [UInt8]?) {
-        let previous = overlay.updateValue(row, forKey: key)
-        undo.append((key, previous))
-        if previous == nil { order.append(key) }
+        let name = RowName(key)
+        let previous = overlay.updateValue(row, forKey: name)
+        undo.append((name, previous))
+        if previous == nil { order.append(name) }
     }
 
     /// At most `limit` pairs with `lower <= key < upper`, in order.
     func pairs(from lower: [UInt8], to upper: [UInt8], limit: Int = .max) throws(Failure) -> [(key: [UInt8], value: [UInt8])] {
-        let changed = order.filter { !$0.lexicographicallyPrecedes(lower) && $0.lexicographicallyPrecedes(upper) }
+        let changed = order.filter { !$0.key.lexicographicallyPrecedes(lower) && $0.key.lexicographicallyPrecedes(upper) }
         let (wanted, overflow) = limit.addingReportingOverflow(changed.count)
         var pairs: [(key: [UInt8], value: [UInt8])]
         do throws(StoreError) {
             pairs = try Rows(store).pairs(from: lower, to: upper, limit: overflow ? .max : wanted)
         } catch { throw .store(error) }
         guard !changed.isEmpty else { return pairs }
-        pairs.removeAll { overlay[$0.key] != nil }
-        for key in changed {
-            if case .some(.some(let row)) = overlay[key] { pairs.append((key, row)) }
+        pairs.removeAll { overlay[RowName($0.key)] != nil }
+        for name in changed {
+            if case .some(.some(let row)) = overlay[name] { pairs.append((name.key, row)) }
         }
         pairs.sort { $0.key.lexicographicallyPrecedes($1.key) }
         return Array(pairs.prefix(limit))
