@@ -22,6 +22,8 @@ final class CachedInode {
     var content = StoredContent.unknown
     var directory: DirectoryCache?
     var symlinkTarget: [UInt8]?
+    /// The name by which the kernel found it last: whoever reads it may read its neighbours next.
+    var foundAs: (directory: InodeID, name: Name)?
     /// Values by name; nil value: there is no such attribute.
     var xattrs: [[UInt8]: [UInt8]?] = [:]
     var xattrNames: [[UInt8]]?

@@ -70,6 +70,7 @@ extension DistributedFilesystem {
             return nil
         }
         let child = table.obtain(entry.inode)
+        child.foundAs = (directory.id, entry.name)
         return EntryReply(
             attributes: attributes, attributesValidity: attributeValidity(child, of: attributes),
             entryValidity: entryValidity(directory, entry.name, entry.inode, since: page.mark))
@@ -106,24 +107,26 @@ extension DistributedFilesystem {
         await settle(inode)
         if border.after == nil { directory.startedAt = mark }
         let limit = plus && border.after == nil ? Self.firstPageEntries : Self.pageEntries
-        let (page, mayFeed) = try await list(inode, first: border.first, after: border.after, limit: limit, withAttributes: plus)
+        let (page, mayFeed) = try await list(inode, first: border.first, after: border.after, limit: limit, detail: plus ? .attributes : .nothing)
         directory.feedsCache = mayFeed && (border.after == nil || directory.feedsCache && inode.changedAt <= directory.startedAt)
         if mayFeed, !feed(inode, page.entries, completes: page.isLast && directory.feedsCache) { directory.feedsCache = false }
         return page
     }
 
-    /// Asks for names and, perhaps, attributes, which it caches.
+    /// Asks for names and, perhaps, attributes and contents, which it caches.
     /// - Returns: also whether the names may be cached, until the next suspension.
-    private func list(
-        _ inode: CachedInode, first: UInt64, after: Name?, limit: Int, withAttributes: Bool
+    func list(
+        _ inode: CachedInode, first: UInt64, after: Name?, limit: Int, detail: ListDetail
     ) async throws(Errno) -> (page: DirectoryHandle.Page, mayFeed: Bool) {
         let mark = mark
         let wasHeld = metadata.holdsExclusive(inode.id)
-        let reply = try await ask(.list(directory: inode.id, after: after, limit: limit, withAttributes: withAttributes), on: inode)
+        let reply = try await ask(.list(directory: inode.id, after: after, limit: limit, detail: detail), on: inode)
         guard case .entries(let entries, let complete) = reply.answer else { throw nonsense("a question for entries") }
         let leased = Set(reply.leased)
         for entry in entries {
-            if let attributes = entry.attributes, leased.contains(entry.inode) { learn(attributes, leased: true, since: mark) }
+            guard let attributes = entry.attributes, leased.contains(entry.inode) else { continue }
+            learn(attributes, leased: true, since: mark)
+            if let content = entry.content { learn(content, of: table.obtain(entry.inode), since: mark) }
         }
         let mayFeed = leased.contains(inode.id) && mayNoteNames(inode, since: mark, wasHeld: wasHeld)
         return (DirectoryHandle.Page(first: first, entries: entries, leased: leased, mark: mark, isLast: complete), mayFeed)
@@ -150,7 +153,7 @@ extension DistributedFilesystem {
             inode.pins += 1
             // A small directory is wanted as a whole: then it is known which names are absent.
             let isSmall = inode.stored.map { $0.entries <= UInt64(NameReadAhead.names) } ?? false
-            let listing = try? await list(inode, first: 0, after: isSmall ? nil : name, limit: NameReadAhead.names, withAttributes: true)
+            let listing = try? await list(inode, first: 0, after: isSmall ? nil : name, limit: NameReadAhead.names, detail: .attributes)
             if let (page, mayFeed) = listing, mayFeed {
                 _ = feed(inode, page.entries, completes: isSmall && page.isLast)
                 inode.directory?.readAhead.end(served: page.leased.count * 2 > page.entries.count)
@@ -168,7 +171,7 @@ extension DistributedFilesystem {
         let start = mark
         var after: Name?
         while true {
-            guard let (page, mayFeed) = try? await list(inode, first: 0, after: after, limit: Self.pageEntries, withAttributes: true), mayFeed
+            guard let (page, mayFeed) = try? await list(inode, first: 0, after: after, limit: Self.pageEntries, detail: .attributes), mayFeed
             else { return }
             let isWhole = page.isLast && inode.delegation.map { $0.doubtedAt <= start } ?? false
             guard feed(inode, page.entries, completes: isWhole), !page.isLast, let last = page.entries.last else { return }

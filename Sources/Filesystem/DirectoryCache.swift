@@ -13,6 +13,7 @@ struct DirectoryCache {
     var isComplete: Bool
 
     var readAhead = NameReadAhead()
+    var contents = ContentReadAhead()
 
     init(isComplete: Bool) { self.isComplete = isComplete }
 

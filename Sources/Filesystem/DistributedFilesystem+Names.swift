@@ -57,8 +57,8 @@ extension DistributedFilesystem {
     }
 
     /// The whole content, as it comes with a lookup.
-    private func learn(_ content: Content, of inode: CachedInode, since mark: UInt64) {
-        guard case .unknown = inode.content, inode.changedAt <= mark, inode.stored != nil, metadata.holdsLease(inode.id) else { return }
+    func learn(_ content: Content, of inode: CachedInode, since mark: UInt64) {
+        guard case .unknown = inode.content, inode.recall == nil, inode.changedAt <= mark, inode.stored != nil, metadata.holdsLease(inode.id) else { return }
         switch content {
         case .inline(let bytes): inode.content = .inline(bytes)
         case .extents(let extents): inode.content = .extents(ExtentMap(all: extents))
@@ -91,6 +91,7 @@ extension DistributedFilesystem {
     private func entered(_ directory: CachedInode, _ name: Name, _ attributes: Attributes) -> EntryReply {
         let child = table.obtain(attributes.inode)
         child.lookups += 1
+        child.foundAs = (directory.id, name)
         trim()
         return EntryReply(
             attributes: attributes, attributesValidity: attributeValidity(child, of: attributes),

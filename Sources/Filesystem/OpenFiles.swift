@@ -48,6 +48,7 @@ extension DistributedFilesystem {
     private func opened(_ inode: CachedInode, flags: Int32) -> OpenReply {
         let handle = newHandle(inode)
         handles[handle] = FileHandle(inode: inode, flags: flags)
+        if flags & O_ACCMODE != O_WRONLY { noteOpened(inode) }
         let isDirect = flags & Self.directFlag != 0 || flags & O_APPEND != 0 && flags & O_ACCMODE != O_RDONLY
         var keepCache = false
         if let stored = inode.stored, metadata.holdsLease(inode.id) {

@@ -1,3 +1,5 @@
+import Metadata
+import Model
 import Namespace
 import Runtime
 
@@ -46,6 +48,55 @@ extension DistributedFilesystem {
             return
         }
         file.prefetched = to
+        prefetch(fragments)
+    }
+
+    // MARK: Small files
+
+    /// Bytes of a file whose blocks are asked for when one before it is opened.
+    private static let smallFile: UInt64 = 256 << 10
+
+    /// A file is opened to be read: perhaps those behind it in its directory are wanted next.
+    func noteOpened(_ inode: CachedInode) {
+        guard let (id, name) = inode.foundAs, let stored = inode.stored, stored.size > 0, let directory = table.existing(id),
+            metadata.holdsLease(id), directory.directory != nil
+        else { return }
+        let isKnown = if case .unknown = inode.content { false } else { true }
+        guard let (after, next) = directory.directory?.contents.noteOpen(name, inode.id, isKnown: isKnown) else { return }
+        if let after { readContents(directory, after: after) }
+        for id in next { prefetch(id) }
+    }
+
+    private func readContents(_ directory: CachedInode, after: Name) {
+        let event = AsyncEvent()
+        directory.directory?.contents.begin(event)
+        directory.pins += 1
+        Task { @LoopActor [self] in
+            let listing = try? await list(directory, first: 0, after: after, limit: ContentReadAhead.files, detail: .contents)
+            let page = listing?.page
+            directory.directory?.contents.end(
+                page?.entries.filter { $0.content != nil }.map(\.inode) ?? [], last: page?.entries.last?.name, isAtEnd: page?.isLast ?? true)
+            directory.pins -= 1
+            event.happen()
+            trim()
+        }
+    }
+
+    /// Waits for a reading ahead of contents that may bring this one's.
+    func contentArrives(_ inode: CachedInode) async {
+        guard let id = inode.foundAs?.directory, let event = table.existing(id)?.directory?.contents.underWay else { return }
+        await event.wait()
+    }
+
+    /// Asks for the blocks of a small file.
+    private func prefetch(_ id: InodeID) {
+        guard let inode = table.existing(id), let attributes = cachedAttributes(inode), attributes.size <= Self.smallFile,
+            blockCache.fetchingBytes < options.cacheBytes / 4, let fragments = resolve(inode, 0..<attributes.size)
+        else { return }
+        prefetch(fragments)
+    }
+
+    private func prefetch(_ fragments: [Fragment]) {
         for fragment in fragments {
             guard case .block(let key, let length, _, _) = fragment, !blockCache.isCachedOrFetching(key) else { continue }
             Task { @LoopActor [self] in _ = try? await blockCache.whole(key, length: length) }

@@ -68,6 +68,7 @@ extension DistributedFilesystem {
         let count = min(count, Self.fragmentBytesMax)
         inode.pins += 1
         defer { inode.pins -= 1 }
+        var mayArrive = true
         while true {
             table.touch(inode)
             if let attributes = cachedAttributes(inode) {
@@ -75,6 +76,11 @@ extension DistributedFilesystem {
                 guard offset < attributes.size else { return ([], attributes.size) }
                 let range = offset..<min(attributes.size, offset + UInt64(count))
                 if let fragments = resolve(inode, range) { return (fragments, attributes.size) }
+            }
+            if mayArrive {
+                mayArrive = false
+                await contentArrives(inode)
+                continue
             }
             let wanted = offset..<(offset + UInt64(count))
             let (content, attributes, isCached) = try await loadContent(inode, wanted)

@@ -15,9 +15,13 @@ enum StoredContent {
         }
     }
 
-    /// How many extents are held, for limits.
+    /// How many extents are held, or what takes as much memory, for limits.
     var count: Int {
-        if case .extents(let map) = self { map.count } else { 0 }
+        switch self {
+        case .unknown: 0
+        case .inline(let bytes): bytes.count / 128
+        case .extents(let map): map.count
+        }
     }
 
     /// Takes in an edit that the leader carried out.

@@ -73,10 +73,11 @@ extension MetadataServer {
 
     /// A listing does not take files away from who writes them: their entries come without attributes.
     private func hideHeld(_ answer: inout Answer, _ query: Query, from session: SessionID) {
-        guard case .list(_, _, _, withAttributes: true) = query, case .entries(var entries, let complete) = answer else { return }
+        guard case .list(_, _, _, let detail) = query, detail != .nothing, case .entries(var entries, let complete) = answer else { return }
         var isChanged = false
         for index in entries.indices where table.isExclusiveToOther(entries[index].inode, than: session) {
             entries[index].attributes = nil
+            entries[index].content = nil
             isChanged = true
         }
         if isChanged { answer = .entries(entries, complete: complete) }
@@ -90,8 +91,8 @@ extension MetadataServer {
         case .lookup(let parent, _):
             if case .found(let attributes, _) = answer { return [parent, attributes.inode] }
             return [parent]
-        case .list(let directory, _, _, let withAttributes):
-            guard withAttributes, case .entries(let entries, _) = answer else { return [directory] }
+        case .list(let directory, _, _, let detail):
+            guard detail != .nothing, case .entries(let entries, _) = answer else { return [directory] }
             var result = [directory]
             result.reserveCapacity(entries.count + 1)
             for entry in entries where entry.attributes != nil { result.append(entry.inode) }

@@ -9,7 +9,7 @@ extension Query: ByteCodable {
         case 2:
             self = .list(
                 directory: try InodeID(from: &reader), after: try reader.optionalValue(), limit: Int(try reader.integer(UInt32.self)),
-                withAttributes: try reader.boolean())
+                detail: try reader.choice())
         case 3: self = .content(try InodeID(from: &reader), offset: try reader.integer(), length: try reader.integer())
         case 4: self = .symlink(try InodeID(from: &reader))
         case 5: self = .xattr(try InodeID(from: &reader), name: try reader.bytes(max: Limits.xattrNameBytes))
@@ -31,12 +31,12 @@ extension Query: ByteCodable {
         case .attributes(let inode):
             writer.integer(1 as UInt8)
             inode.encode(to: &writer)
-        case .list(let directory, let after, let limit, let withAttributes):
+        case .list(let directory, let after, let limit, let detail):
             writer.integer(2 as UInt8)
             directory.encode(to: &writer)
             writer.optionalValue(after)
             writer.integer(UInt32(clamping: limit))
-            writer.boolean(withAttributes)
+            writer.integer(detail.rawValue)
         case .content(let inode, let offset, let length):
             writer.integer(3 as UInt8)
             inode.encode(to: &writer)

@@ -9,8 +9,7 @@ struct QueryEvaluation {
         switch query {
         case .lookup(let parent, let name): try lookup(parent, name)
         case .attributes(let inode): .attributes(try self.inode(inode).attributes)
-        case .list(let directory, let after, let limit, let withAttributes):
-            try list(directory, after: after, limit: limit, withAttributes: withAttributes)
+        case .list(let directory, let after, let limit, let detail): try list(directory, after: after, limit: limit, detail: detail)
         case .content(let inode, let offset, let length): try content(inode, offset: offset, length: length)
         case .symlink(let inode): try symlink(inode)
         case .xattr(let inode, let name): try xattr(inode, name)
@@ -45,14 +44,19 @@ struct QueryEvaluation {
         _ = try directory(parent)
         guard let entry = try read({ () throws(StoreError) in try rows.entry(parent, name) }) else { throw .refused(.notFound) }
         guard let record = try read({ () throws(StoreError) in try rows.inode(entry.inode) }) else { throw missing(entry.inode) }
-        guard record.attributes.kind == .file else { return .found(record.attributes, content: nil) }
-        if record.inlineLength > 0 { return .found(record.attributes, content: try inlineContent(record)) }
-        guard record.extents <= Limits.extentsPerLookup else { return .found(record.attributes, content: nil) }
-        return .found(record.attributes, content: .extents(try extents(record, from: 0, to: record.attributes.size)))
+        return .found(record.attributes, content: try smallContent(record))
     }
 
-    private func list(_ directory: InodeID, after: Name?, limit: Int, withAttributes: Bool) throws(Failure) -> Answer {
-        guard (1...Limits.entriesPerAnswer).contains(limit) else { throw .refused(.invalid) }
+    /// The content of a file if there is little to say.
+    private func smallContent(_ record: InodeRecord) throws(Failure) -> Content? {
+        guard record.attributes.kind == .file else { return nil }
+        if record.inlineLength > 0 { return try inlineContent(record) }
+        guard record.extents <= Limits.extentsPerLookup else { return nil }
+        return .extents(try extents(record, from: 0, to: record.attributes.size))
+    }
+
+    private func list(_ directory: InodeID, after: Name?, limit: Int, detail: ListDetail) throws(Failure) -> Answer {
+        guard (1...(detail == .contents ? Limits.contentsPerAnswer : Limits.entriesPerAnswer)).contains(limit) else { throw .refused(.invalid) }
         _ = try self.directory(directory)
         let prefix = RowKey.entry(directory, [])
         // The next key after a name's is the one with a zero byte more.
@@ -65,12 +69,13 @@ struct QueryEvaluation {
         for pair in pairs.prefix(limit) {
             guard let name = Name(Array(pair.key.dropFirst(prefix.count))) else { throw .store(Rows.corrupt(pair.key)) }
             let entry: EntryRecord = try read { () throws(StoreError) in try Rows.decode(pair.value, key: pair.key) }
-            var attributes: Attributes?
-            if withAttributes {
+            var listed = DirectoryEntry(name: name, inode: entry.inode, kind: entry.kind, attributes: nil)
+            if detail != .nothing {
                 guard let record = try read({ () throws(StoreError) in try rows.inode(entry.inode) }) else { throw missing(entry.inode) }
-                attributes = record.attributes
+                listed.attributes = record.attributes
+                if detail == .contents { listed.content = try smallContent(record) }
             }
-            entries.append(DirectoryEntry(name: name, inode: entry.inode, kind: entry.kind, attributes: attributes))
+            entries.append(listed)
         }
         return .entries(entries, complete: pairs.count <= limit)
     }

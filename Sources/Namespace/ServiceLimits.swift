@@ -8,6 +8,8 @@ extension Limits {
     /// Extents that a lookup brings along.
     package static let extentsPerLookup = 16
     package static let entriesPerAnswer = 4096
+    /// Entries in one answer that come with contents: about 256 KiB of those that lie in the inodes.
+    package static let contentsPerAnswer = 64
     /// Directories between an inode and the root that a query of its path follows.
     package static let pathDepth = 65_536
     /// Extents that one command frees when it removes a file; what is left stays an orphan for the next reap.

@@ -340,8 +340,8 @@ package enum Query: Equatable, Sendable {
     /// The entry's inode; with content if it is a file and its content is inline or has at most 16 extents in all.
     case lookup(parent: InodeID, name: Name)
     case attributes(InodeID)
-    /// Entries after `after` (nil: from the start) in the order of their bytes, at most `limit` (1 ... 4096).
-    case list(directory: InodeID, after: Name?, limit: Int, withAttributes: Bool)
+    /// Entries after `after` (nil: from the start) in the order of their bytes, at most `limit` (1 ... 4096; with contents 64).
+    case list(directory: InodeID, after: Name?, limit: Int, detail: ListDetail)
     /// The extents that touch `offset ..< offset + length`, or the inline content.
     case content(InodeID, offset: UInt64, length: UInt64)
     case symlink(InodeID)
@@ -355,18 +355,29 @@ package enum Query: Equatable, Sendable {
     case path(InodeID)
 }
 
+/// What a listing tells of each entry's inode.
+package enum ListDetail: UInt8, CaseIterable, Sendable {
+    case nothing = 0
+    case attributes = 1
+    /// Attributes, and of files the content as a lookup tells it.
+    case contents = 2
+}
+
 package struct DirectoryEntry: Equatable, Sendable {
     package var name: Name
     package var inode: InodeID
     package var kind: FileKind
     /// Present if the query asked for attributes.
     package var attributes: Attributes?
+    /// Present if the query asked for contents and this is a file whose content comes with a lookup.
+    package var content: Content?
 
-    package init(name: Name, inode: InodeID, kind: FileKind, attributes: Attributes?) {
+    package init(name: Name, inode: InodeID, kind: FileKind, attributes: Attributes?, content: Content? = nil) {
         self.name = name
         self.inode = inode
         self.kind = kind
         self.attributes = attributes
+        self.content = content
     }
 }
 

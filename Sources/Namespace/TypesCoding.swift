@@ -200,6 +200,7 @@ extension DirectoryEntry: ByteCodable {
         inode = try InodeID(from: &reader)
         kind = try reader.choice()
         attributes = try reader.optionalValue()
+        content = try reader.optionalValue()
     }
 
     package func encode(to writer: inout ByteWriter) {
@@ -207,5 +208,6 @@ extension DirectoryEntry: ByteCodable {
         inode.encode(to: &writer)
         writer.integer(kind.rawValue)
         writer.optionalValue(attributes)
+        writer.optionalValue(content)
     }
 }

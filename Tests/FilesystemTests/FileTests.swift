@@ -1,5 +1,6 @@
 import Bytes
-import Filesystem
+import Digest
+@testable import Filesystem
 import FilesystemWorld
 import Glibc
 import Model
@@ -16,6 +17,47 @@ import Testing
         try await world.mounts[0].put("a", Array("hello".utf8))
         #expect(try await world.mounts[1].contents("a") == Array("hello".utf8))
         #expect(world.blocks.puts == 0)
+    }
+
+    /// One question brings what many small files hold, and their blocks are on the way before they are read.
+    @Test func smallFilesThatAreReadOneAfterTheOtherAreReadAhead() async throws {
+        let world = try World(mounts: 2)
+        let (maker, reader) = (world.mounts[0], world.mounts[1])
+        let random = SeededRandom(seed: 7)
+        let count = 400
+        let contents = (0..<count).map { random.bytes($0 % 2 == 0 ? 500 : 9000) }
+        func name(_ number: Int) -> String { "f\(number + 10_000)" }
+        for number in 0..<count { try await maker.put(name(number), contents[number]) }
+        try await maker.files.syncAll()
+        // What it made it holds exclusively.
+        maker.metadata.loseSession()
+        world.leader.resetCounts()
+        let changed = random.bytes(700)
+        for number in 0..<count {
+            // Of a file that was read ahead another mount changes the content.
+            if number == 300 { try await maker.put(name(310), changed) }
+            #expect(try await reader.contents(name(number)) == (number == 310 ? changed : contents[number]), "\(number)")
+            await settle()
+            // The next blocks are there before anybody wants them.
+            if (100..<130).contains(number), number % 2 == 0 { #expect(reader.files.blockCache.cached(SHA256.key(of: contents[number + 1])) != nil, "\(number)") }
+        }
+        #expect(world.leader.queries.count < 10 + count / 16, "\(world.leader.queries.count)")
+        #expect(world.blocks.gets == count / 2)
+    }
+
+    @Test func whoeverReadsFilesHereAndThereHardlyPaysForTheirNeighbours() throws {
+        let random = SeededRandom(seed: 11)
+        var readAhead = ContentReadAhead()
+        var begun = 0
+        for _ in 0..<20_000 {
+            let name = try #require(Name("\(random.next())"))
+            guard let after = readAhead.noteOpen(name, .root, isKnown: false).after else { continue }
+            #expect(after == name)
+            begun += 1
+            readAhead.begin(AsyncEvent())
+            readAhead.end([], last: name, isAtEnd: false)
+        }
+        #expect(begun > 0 && begun < 12, "\(begun)")
     }
 
     @Test func aFileThatOutgrowsTheInodeKeepsItsBytes() async throws {

@@ -96,7 +96,7 @@ import TestSupport
                 #expect(recall.inode != inode)
                 return RecallAnswer(stillOpen: false)
             }
-            let reply = try await b.query(.list(directory: .root, after: nil, limit: 10, withAttributes: true))
+            let reply = try await b.query(.list(directory: .root, after: nil, limit: 10, detail: .attributes))
             guard case .entries(let entries, true) = reply.answer else {
                 Issue.record("\(reply)")
                 return
@@ -329,12 +329,12 @@ import TestSupport
             b.onRecall = { recall in RecallAnswer(stillOpen: false) }
             a.release([files[0], files[1]])
             await group.world.clock.sleep(nanoseconds: Nanoseconds.second)
-            _ = try await b.query(.list(directory: directory, after: nil, limit: 10, withAttributes: true))
+            _ = try await b.query(.list(directory: directory, after: nil, limit: 10, detail: .attributes))
             #expect(b.holdsLease(files[0]) && !b.holdsExclusive(files[0]))
             _ = try await a.acquireExclusive(directory)
             _ = try await a.acquireExclusive(files[2])
             _ = try await b.acquireExclusive(directory)
-            let reply = try await b.query(.list(directory: directory, after: nil, limit: 10, withAttributes: true))
+            let reply = try await b.query(.list(directory: directory, after: nil, limit: 10, detail: .attributes))
             #expect(Set(reply.leased).isSuperset(of: files[0..<2]))
             #expect(b.holdsExclusive(files[0]) && b.holdsExclusive(files[1]) && !b.holdsExclusive(files[2]))
             #expect(a.holdsExclusive(files[2]))

@@ -211,7 +211,7 @@ import Testing
         #expect(try tree.link(file, "x", in: directory).error == .notFound)
         #expect(try tree.rename("f", to: "x", under: directory).error == .notFound)
         #expect(try tree.rename("other", to: "x", under: directory).error == .notFound)
-        let list = Query.list(directory: directory, after: nil, limit: 10, withAttributes: true)
+        let list = Query.list(directory: directory, after: nil, limit: 10, detail: .attributes)
         #expect(try tree.namespace.answer(list) == .entries([], complete: true))
         guard case .path(let way, let names) = try tree.namespace.answer(.path(directory)) else { throw Unexpected() }
         #expect(way.map(\.inode) == [directory] && names.isEmpty)
@@ -258,7 +258,7 @@ import Testing
         var names: [String] = []
         var after: Name?
         while true {
-            let query = Query.list(directory: directory, after: after, limit: 10, withAttributes: true)
+            let query = Query.list(directory: directory, after: after, limit: 10, detail: .attributes)
             guard case .entries(let entries, let complete) = try tree.namespace.answer(query) else { throw Unexpected() }
             #expect(entries.allSatisfy { $0.attributes?.inode == $0.inode })
             names += entries.map(\.name.text)
@@ -267,9 +267,31 @@ import Testing
         }
         #expect(names == (0..<25).map { "f\($0)" }.sorted())
         for limit in [0, 4097, -1] {
-            let list = Query.list(directory: directory, after: nil, limit: limit, withAttributes: false)
+            let list = Query.list(directory: directory, after: nil, limit: limit, detail: .nothing)
             #expect(try tree.namespace.answer(list) == .failed(.invalid))
         }
+    }
+
+    @Test func aListingWithContentsTellsWhatLookupsTell() throws {
+        let tree = try Tree()
+        let directory = try tree.directory("d")
+        try tree.directory("inner", in: directory)
+        try tree.edit(try tree.create("inline", in: directory), [.inline([1, 2, 3])])
+        try tree.edit(try tree.create("hole", in: directory), [.truncate(1 << 30)])
+        for (name, count) in [("one", 1), ("most", Limits.extentsPerLookup), ("more", Limits.extentsPerLookup + 1)] {
+            try tree.edit(try tree.create(name, in: directory), (0..<UInt64(count)).map { extent($0 * 20_000, 10_000, $0) })
+        }
+        let list = Query.list(directory: directory, after: nil, limit: Limits.contentsPerAnswer, detail: .contents)
+        guard case .entries(let entries, true) = try tree.namespace.answer(list) else { throw Unexpected() }
+        #expect(entries.map(\.name.text) == ["hole", "inline", "inner", "more", "most", "one"])
+        for entry in entries {
+            guard case .found(let attributes, let content) = try tree.namespace.answer(.lookup(parent: directory, name: entry.name)) else { throw Unexpected() }
+            #expect(entry.attributes == attributes)
+            #expect(entry.content == content, "\(entry.name.text)")
+        }
+        #expect(entries.filter { $0.content == nil }.map(\.name.text) == ["inner", "more"])
+        let tooMany = Query.list(directory: directory, after: nil, limit: Limits.contentsPerAnswer + 1, detail: .contents)
+        #expect(try tree.namespace.answer(tooMany) == .failed(.invalid))
     }
 
     @Test func path() throws {

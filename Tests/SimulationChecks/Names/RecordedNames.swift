@@ -36,7 +36,8 @@ package final class RecordedNames {
     }
 
     /// The entries but "." and "..".
-    package func list(_ directory: InodeID) async -> [(name: String, inode: InodeID)]? {
+    /// - Parameter plus: attributes are asked for as well.
+    package func list(_ directory: InodeID, plus: Bool = false) async -> [(name: String, inode: InodeID)]? {
         let call = ledger.history.begin(client, .list(directory.rawValue))
         do throws(Errno) {
             let handle = try await files.openDirectory(directory)
@@ -45,7 +46,7 @@ package final class RecordedNames {
             var position: UInt64 = 0
             do throws(Errno) {
                 while true {
-                    let items = try await files.readDirectory(directory, handle: handle, position: position, plus: false)
+                    let items = try await files.readDirectory(directory, handle: handle, position: position, plus: plus)
                     guard let last = items.last else { break }
                     position = last.next
                     for item in items where item.name != [0x2E] && item.name != [0x2E, 0x2E] {

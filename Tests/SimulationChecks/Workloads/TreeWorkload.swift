@@ -53,7 +53,7 @@ package final class TreeWorkload: Workload {
         case 16:
             if let file = await names.lookup(parent, name), file.kind == .file { _ = await names.link(file.inode, parent, name) }
         case 17: learn(await names.lookup(parent, anyName))
-        case 18: _ = await names.list(parent)
+        case 18: if context.once(in: 2) { await readAll() } else { _ = await names.list(parent) }
         default: if let inode = context.pick(directories) { learn(await names.attributes(inode)) }
         }
     }
@@ -67,6 +67,15 @@ package final class TreeWorkload: Workload {
         guard let opened else { return }
         await change(opened)
         if context.once(in: 2) { held = opened } else { await content.close(opened) }
+    }
+
+    /// Reads all files of a directory in the order in which they are listed, as `grep -r` does.
+    private func readAll() async {
+        for entry in await names.list(parent, plus: true) ?? [] {
+            guard let file = await content.open(entry.inode, flags: O_RDONLY) else { continue }
+            await content.read(file, start: 0, count: 1 << 16)
+            await content.close(file)
+        }
     }
 
     private func open() async -> OpenedFile? {
