@@ -139,6 +139,7 @@ extension DistributedFilesystem {
         if cache.isComplete { return true }
         guard cache.count + entries.count <= Self.completeMax else { return false }
         inode.directory = nil
+        cache.reserve(entries.count)
         for entry in entries where cache.entry(entry.name) == nil { cache.set(entry.name, .present(entry.inode, entry.kind)) }
         if completes { cache.isComplete = true }
         inode.directory = cache

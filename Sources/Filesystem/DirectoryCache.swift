@@ -25,6 +25,12 @@ struct DirectoryCache {
     /// nil: not known.
     func entry(_ name: Name) -> Entry? { names[name] ?? (isComplete ? .absent : nil) }
 
+    /// Makes room for more names at once.
+    mutating func reserve(_ more: Int) {
+        // Twice as much at least, so that many small pages do not copy what is there each time.
+        if names.count + more > names.capacity { names.reserveCapacity(max(names.count + more, 2 * names.capacity)) }
+    }
+
     mutating func set(_ name: Name, _ entry: Entry) {
         if entry == .absent, isComplete {
             names[name] = nil

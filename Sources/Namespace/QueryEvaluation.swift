@@ -58,26 +58,17 @@ struct QueryEvaluation {
     private func list(_ directory: InodeID, after: Name?, limit: Int, detail: ListDetail) throws(Failure) -> Answer {
         guard (1...(detail == .contents ? Limits.contentsPerAnswer : Limits.entriesPerAnswer)).contains(limit) else { throw .refused(.invalid) }
         _ = try self.directory(directory)
-        let prefix = RowKey.entry(directory, [])
-        // The next key after a name's is the one with a zero byte more.
-        let lower = after.map { RowKey.entry(directory, $0.bytes) + [0] } ?? prefix
-        let pairs = try read { () throws(StoreError) in
-            try rows.pairs(from: lower, to: RowKey.end(.entry, directory.rawValue), limit: limit + 1)
+        var entries = try read { () throws(StoreError) in try rows.entries(of: directory, after: after, limit: limit + 1) }
+        let isComplete = entries.count <= limit
+        if !isComplete { entries.removeLast() }
+        guard detail != .nothing else { return .entries(entries, complete: isComplete) }
+        for index in entries.indices {
+            let inode = entries[index].inode
+            guard let record = try read({ () throws(StoreError) in try rows.inode(inode) }) else { throw missing(inode) }
+            entries[index].attributes = record.attributes
+            if detail == .contents { entries[index].content = try smallContent(record) }
         }
-        var entries: [DirectoryEntry] = []
-        entries.reserveCapacity(min(pairs.count, limit))
-        for pair in pairs.prefix(limit) {
-            guard let name = Name(Array(pair.key.dropFirst(prefix.count))) else { throw .store(Rows.corrupt(pair.key)) }
-            let entry: EntryRecord = try read { () throws(StoreError) in try Rows.decode(pair.value, key: pair.key) }
-            var listed = DirectoryEntry(name: name, inode: entry.inode, kind: entry.kind, attributes: nil)
-            if detail != .nothing {
-                guard let record = try read({ () throws(StoreError) in try rows.inode(entry.inode) }) else { throw missing(entry.inode) }
-                listed.attributes = record.attributes
-                if detail == .contents { listed.content = try smallContent(record) }
-            }
-            entries.append(listed)
-        }
-        return .entries(entries, complete: pairs.count <= limit)
+        return .entries(entries, complete: isComplete)
     }
 
     private func content(_ inode: InodeID, offset: UInt64, length: UInt64) throws(Failure) -> Answer {

@@ -45,6 +45,27 @@ package struct Rows {
         return pairs
     }
 
+    /// At most `limit` entries of a directory behind `after` (nil: from the start), in the order of their bytes, without attributes.
+    package func entries(of directory: InodeID, after: Name?, limit: Int) throws(StoreError) -> [DirectoryEntry] {
+        let prefix = RowKey.entry(directory, [])
+        // The next key after a name's is the one with a zero byte more.
+        let lower = after.map { RowKey.entry(directory, $0.bytes) + [0] } ?? prefix
+        var entries: [DirectoryEntry] = []
+        var corrupt: [UInt8]?
+        try unsafe reader.scan(from: lower, to: RowKey.end(.entry, directory.rawValue)) { key, value in
+            guard let name = unsafe Name(Array(UnsafeRawBufferPointer(rebasing: key[prefix.count...]))),
+                let record = try? unsafe EntryRecord(decoding: value)
+            else {
+                corrupt = unsafe Array(key)
+                return false
+            }
+            entries.append(DirectoryEntry(name: name, inode: record.inode, kind: record.kind, attributes: nil))
+            return entries.count < limit
+        }
+        if let corrupt { throw Self.corrupt(corrupt) }
+        return entries
+    }
+
     /// Visits the pairs with `lower <= key < upper` in bounded steps until `visit` returns false; `visit` may throw.
     package func forEach(
         from lower: [UInt8], to upper: [UInt8]?, _ visit: (_ key: [UInt8], _ value: [UInt8]) throws(StoreError) -> Bool

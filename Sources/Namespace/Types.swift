@@ -62,6 +62,11 @@ package struct Name: Hashable, Comparable, Sendable, ByteCodable {
 
     package func encode(to writer: inout ByteWriter) { writer.bytes(bytes) }
 
+    /// At once, where an array hashes its bytes one by one.
+    package func hash(into hasher: inout Hasher) {
+        unsafe bytes.withUnsafeBytes { bytes in unsafe hasher.combine(bytes: bytes) }
+    }
+
     package static func < (left: Name, right: Name) -> Bool { left.bytes.lexicographicallyPrecedes(right.bytes) }
 
     /// For people: invalid UTF-8 is replaced.

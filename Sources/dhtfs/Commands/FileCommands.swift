@@ -16,7 +16,7 @@ enum FileCommands {
         name: "get", summary: "copy a file of the tree to a local file", operands: ["PATH", "LOCAL"], flags: [.data, .config, .set], run: getFile)
 
     static let cat = Command(
-        name: "cat", summary: "print files of the tree", operands: ["PATH"], flags: [.data, .config, .set], run: catFile)
+        name: "cat", summary: "print a file of the tree", operands: ["PATH"], flags: [.data, .config, .set], run: catFile)
 
     static let stat = Command(
         name: "stat", summary: "show attributes of a file or directory of the tree", operands: ["PATH"], flags: [.data, .config, .set, .json], run: statFile)
