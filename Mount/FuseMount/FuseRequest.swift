@@ -213,6 +213,7 @@ final class FuseRequest: @unchecked Sendable {
     @LoopActor func reply(_ reply: AttributesReply) {
         guard let request = take() else { return }
         var status = reply.attributes.status
+        session.translation.willAnswer(created: reply.attributes.created)
         fuse_reply_attr(request, &status, seconds(reply.validity))
     }
 

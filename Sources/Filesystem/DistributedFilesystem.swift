@@ -393,7 +393,7 @@ package struct FilesystemMemory: Equatable, Sendable {
     /// Bytes of cached blocks.
     package var clean: Int
     package var inodes: Int
-    /// Names, extents and extended attributes.
+    /// As `FilesystemOptions.cachedItems` counts them.
     package var items: Int
 }
 

@@ -24,7 +24,7 @@ package struct FilesystemOptions: Sendable {
     package var idleInodes = 32_768
     /// Inodes kept in all, as far as the kernel forgets what nobody uses (`KernelCache.prune`).
     package var inodes = 262_144
-    /// Cached names, extents and extended attributes in all.
+    /// Cached names, extents and extended attributes in all; 128 bytes of content that lie in an inode count as one.
     package var cachedItems = 1_000_000
     /// Nanoseconds for which the kernel may use names and attributes without asking; what is left of the lease limits it. Only above 0 if
     /// `KernelCache` can invalidate while requests of the same inode wait.

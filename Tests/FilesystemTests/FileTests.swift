@@ -45,6 +45,22 @@ import Testing
         #expect(world.blocks.gets == count / 2)
     }
 
+    @Test func contentsThatLieInInodesCountAgainstTheLimit() async throws {
+        let world = try World(mounts: 2) { $0.cachedItems = 1000 }
+        let (maker, reader) = (world.mounts[0], world.mounts[1])
+        let bytes = SeededRandom(seed: 13).bytes(4096)
+        for number in 0..<200 { try await maker.put("f\(number)", bytes) }
+        try await maker.files.syncAll()
+        maker.metadata.loseSession()
+        for number in 0..<200 {
+            #expect(try await reader.contents("f\(number)") == bytes)
+            await settle()
+            // One reading ahead may come on top before room is made.
+            let held = reader.files.table.all.reduce(0) { if case .inline(let bytes) = $1.content { $0 + bytes.count } else { $0 } }
+            #expect(held < 1000 * 128 + ContentReadAhead.files * 4096, "\(number)")
+        }
+    }
+
     @Test func whoeverReadsFilesHereAndThereHardlyPaysForTheirNeighbours() throws {
         let random = SeededRandom(seed: 11)
         var readAhead = ContentReadAhead()

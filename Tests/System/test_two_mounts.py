@@ -3,6 +3,7 @@
 import mmap
 import os
 import random
+import stat
 import subprocess
 import sys
 import time
@@ -32,6 +33,51 @@ def test_changes_are_seen_at_once():
             os.unlink(f"{one}/{path}.moved")
             check(not os.path.exists(f"{other}/{path}.moved"), "a removed file is still seen")
         check(os.listdir(one) == [] and os.listdir(other) == [], "leftovers")
+
+
+def test_stat_shows_the_time_of_birth():
+    """The kernel asks in another way if the time of birth is wanted; all else must be the same both ways, and on both mounts."""
+    with Cluster() as cluster:
+        one, other = cluster.second_mount(1), cluster.second_mount(2)
+        before = time.time()
+        with open(f"{one}/file", "wb") as file:
+            file.write(b"x" * 70_000)
+        os.mkdir(f"{one}/directory")
+        os.symlink("target", f"{one}/symlink")
+        os.mknod(f"{one}/device", 0o640 | stat.S_IFCHR, os.makedev(0xABC, 0x12345))
+        os.link(f"{one}/file", f"{one}/link")
+        os.chown(f"{one}/file", 70_001, 70_002)
+        os.chmod(f"{one}/file", 0o4751)
+        os.utime(f"{one}/file", ns=(-1_500_000_001, 1_000_000_000_123_456_789))
+        with open(f"{one}/file", "rb") as file:
+            os.fsync(file.fileno())
+        after = time.time()
+        births = {}
+        for name in ("file", "directory", "symlink", "device", "link"):
+            for mount in (other, one):
+                # Before: the kernel keeps what it is told.
+                found = os.lstat(f"{mount}/{name}")
+                shown = run_stat(f"{mount}/{name}")
+                birth = float(shown.pop())
+                check(before - 1 < birth < after + 1, f"{name} was made at {birth}, not between {before} and {after}")
+                check(births.setdefault(name, birth) == birth, f"{name} has two times of birth")
+                expected = [found.st_ino, found.st_nlink, found.st_uid, found.st_gid, found.st_mode, found.st_size, found.st_blocks, found.st_blksize]
+                expected += [os.major(found.st_rdev), os.minor(found.st_rdev), found.st_atime_ns, found.st_mtime_ns, found.st_ctime_ns]
+                numbers = [int(field, base) for field, base in zip(shown, [10] * 4 + [16] + [10] * 3 + [16] * 2)]
+                numbers += [int(field.replace(".", "")) for field in shown[10:]]
+                check(numbers == expected, f"{name}: {numbers} instead of {expected}")
+                check(os.lstat(f"{mount}/{name}") == found, f"{name} looks different afterwards")
+        check(births["link"] == births["file"], "a link is another file")
+        with open(f"{other}/file", "ab") as file:
+            file.write(b"more")
+        os.rename(f"{other}/file", f"{other}/moved")
+        check(float(run_stat(f"{one}/moved").pop()) == births["file"], "a change is a birth")
+        check(float(run_stat(one).pop()) == 0, "the root was made before there were clocks")
+
+
+def run_stat(path):
+    fields = "%i %h %u %g %f %s %b %o %t %T %.9X %.9Y %.9Z %.9W"
+    return subprocess.run(["stat", f"--printf={fields}", path], check=True, capture_output=True, text=True).stdout.split()
 
 
 def test_alternating_operations_have_predicted_results():
