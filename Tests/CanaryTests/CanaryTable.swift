@@ -26,7 +26,7 @@ enum CanaryTable {
         CanaryCase(.sharesExclusiveLeases, ["content"], seeds: 3, appends),
         CanaryCase(.dropsRecalls, ["content", "register"], seeds: 1, shared),
         CanaryCase(.skipsGracePeriod, ["content", "register"], seeds: 4, changing),
-        CanaryCase(.cachesPastLease, ["names", "content", "register"], seeds: 16, frozen),
+        CanaryCase(.cachesPastLease, ["names", "content", "register"], seeds: 10, frozen),
         CanaryCase(.ignoresFencing, ["names", "content", "register"], seeds: 8, frozen),
     ]
 
