@@ -204,6 +204,7 @@ import Testing
         let answers: [Answer] = [
             .attributes(attributes), .found(attributes, content: .inline([1])), .found(attributes, content: nil),
             .entries([entry, DirectoryEntry(name: name, inode: .root, kind: .file, attributes: nil)], complete: true),
+            .entries([DirectoryEntry(name: name, inode: .root, kind: .file, attributes: attributes, content: .extents([extent]))], complete: false),
             .content(.extents([extent]), attributes: attributes), .bytes([1]), .names([[1], []]),
             .statistics(inodes: 1, referencedBytes: 2, blocks: 3), .record(value: [9], version: 4), .keys(["a", "b"]),
             .path([attributes, attributes], names: [name]), .failed(.collected([key(1)])), .failed(.conflict(4)), .failed(.inlineContent),
@@ -218,6 +219,7 @@ import Testing
         for outcome in outcomes { #expect(try Outcome(decoding: outcome.encoded) == outcome) }
         let queries: [Query] = [
             .lookup(parent: .root, name: name), .attributes(.root), .list(directory: .root, after: name, limit: 5, detail: .attributes),
+            .list(directory: .root, after: nil, limit: 5, detail: .contents), .list(directory: .root, after: nil, limit: 5, detail: .nothing),
             .content(.root, offset: 1, length: .max), .symlink(.root), .xattr(.root, name: [1]), .xattrNames(.root), .statistics,
             .record(key: "k"), .records(prefix: ""), .path(.root),
         ]
