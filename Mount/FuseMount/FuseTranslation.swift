@@ -21,6 +21,8 @@ final class FuseTranslation: Sendable {
     private static let temporaryOpcode: UInt32 = 51
     private static let statusOpcode: UInt32 = 52
     private static let opcodeOffset = 4
+    /// In requests and in answers.
+    private static let numberOffset = 8
     private static let requestHeaderBytes = 40
     private static let answerHeaderBytes = 16
     private static let flagsOffset = 12
@@ -82,7 +84,7 @@ final class FuseTranslation: Sendable {
         if opcode == Self.temporaryOpcode { request.storeBytes(of: Self.createOpcode, toByteOffset: Self.opcodeOffset, as: UInt32.self) }
         if opcode == Self.statusOpcode {
             request.storeBytes(of: Self.attributesOpcode, toByteOffset: Self.opcodeOffset, as: UInt32.self)
-            let number = request.loadUnaligned(fromByteOffset: 8, as: UInt64.self)
+            let number = request.loadUnaligned(fromByteOffset: Self.numberOffset, as: UInt64.self)
             statusRequests.withLock { _ = $0.insert(number) }
             statusCount.add(1, ordering: .relaxed)
         }
@@ -90,7 +92,7 @@ final class FuseTranslation: Sendable {
         func word(_ offset: Int) -> UInt64 { UInt64(request.loadUnaligned(fromByteOffset: Self.requestHeaderBytes + offset, as: UInt32.self)) }
         let flags = word(Self.flagsOffset)
         offered.store(flags & Self.extended != 0 ? flags | word(Self.requestHighFlagsOffset) << 32 : flags, ordering: .relaxed)
-        number.store(request.loadUnaligned(fromByteOffset: 8, as: UInt64.self), ordering: .relaxed)
+        number.store(request.loadUnaligned(fromByteOffset: Self.numberOffset, as: UInt64.self), ordering: .relaxed)
     }
 
     /// Gives the kernel an answer.
@@ -112,7 +114,7 @@ final class FuseTranslation: Sendable {
     private func isStatus(_ parts: UnsafeBufferPointer<iovec>) -> Bool {
         guard statusCount.load(ordering: .relaxed) > 0, let first = parts.first, first.iov_len == Self.answerHeaderBytes, let header = first.iov_base
         else { return false }
-        let number = header.loadUnaligned(fromByteOffset: 8, as: UInt64.self)
+        let number = header.loadUnaligned(fromByteOffset: Self.numberOffset, as: UInt64.self)
         guard statusRequests.withLock({ $0.remove(number) }) != nil else { return false }
         statusCount.subtract(1, ordering: .relaxed)
         return true
@@ -122,7 +124,7 @@ final class FuseTranslation: Sendable {
     private func amend(_ parts: UnsafeBufferPointer<iovec>) {
         let number = number.load(ordering: .relaxed)
         guard number != 0, parts.count == 2, parts[0].iov_len == Self.answerHeaderBytes, let header = parts[0].iov_base,
-            header.loadUnaligned(fromByteOffset: 8, as: UInt64.self) == number
+            header.loadUnaligned(fromByteOffset: Self.numberOffset, as: UInt64.self) == number
         else { return }
         self.number.store(0, ordering: .relaxed)
         guard let body = parts[1].iov_base, parts[1].iov_len >= Self.answerHighFlagsOffset + 4 else { return }
