@@ -57,7 +57,8 @@ import Testing
         #expect(XattrPolicy.refusal(Array("system.nfs4_acl".utf8)) == EOPNOTSUPP)
         #expect(XattrPolicy.refusal(capability) == 0)
         #expect(XattrPolicy.refusal(Array("user.system.".utf8)) == 0)
-        for name in ["plain", "other.name", "user.", "trusted.", "users.x", ""] {
+        #expect(XattrPolicy.refusal(Array("security.selinux2".utf8)) == 0)
+        for name in ["plain", "other.name", "user.", "trusted.", "users.x", "", "security.selinux"] {
             #expect(XattrPolicy.refusal(Array(name.utf8)) == EOPNOTSUPP)
         }
         #expect(XattrPolicy.isListed(Array("trusted.x".utf8), to: 0) && !XattrPolicy.isListed(Array("trusted.x".utf8), to: 1000))

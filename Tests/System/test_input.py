@@ -142,6 +142,8 @@ def test_errno_at_the_limits():
         expect(errno.EINVAL, os.rename, f"{mount}/d", f"{mount}/d/e/f")
         expect(errno.ENOTEMPTY, os.rename, f"{mount}/{'n' * 255}", f"{mount}/d")
         expect(errno.ENODATA, os.getxattr, f"{mount}/file", "user.none")
+        expect(errno.EOPNOTSUPP, os.getxattr, f"{mount}/file", "security.selinux")
+        expect(errno.EOPNOTSUPP, os.setxattr, f"{mount}/file", "security.selinux", b"label")
         os.setxattr(f"{mount}/file", "user.some", b"value")
         check(os.getxattr(f"{mount}/file", "user.some") == b"value", "xattr")
         check(os.listxattr(f"{mount}/file") == ["user.some"], "listxattr")
