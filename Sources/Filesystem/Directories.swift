@@ -28,6 +28,8 @@ extension DistributedFilesystem {
     package func releaseDirectory(_ id: InodeID, handle: UInt64) async {
         guard let directory = directories[handle], directory.inode.id == id else { return }
         directories[handle] = nil
+        directory.inode.directory?.pagesAhead = []
+        table.recount(directory.inode)
         closed(directory.inode)
     }
 
@@ -46,7 +48,7 @@ extension DistributedFilesystem {
         guard let page = try await page(directory, at: max(position, 2), plus: plus) else { return items }
         let skipped = Int(max(position, 2) - page.first)
         for (index, entry) in page.entries.enumerated().dropFirst(skipped) {
-            let reply = plus ? self.reply(directory.inode, entry, page) : nil
+            let reply = plus && entry.name != page.probe ? self.reply(directory.inode, entry, page) : nil
             items.append(
                 DirectoryItem(
                     name: entry.name.bytes, inode: entry.inode, kind: entry.kind, next: page.first + UInt64(index) + 1, entry: reply))
@@ -79,15 +81,13 @@ extension DistributedFilesystem {
     /// The page that holds a position, read now if it is not at hand; nil past the end.
     private func page(_ directory: DirectoryHandle, at position: UInt64, plus: Bool) async throws(Errno) -> DirectoryHandle.Page? {
         while true {
-            if let page = directory.pages.first(where: { position >= $0.first && position - $0.first < UInt64($0.entries.count) }) {
-                return page
-            }
-            if let last = directory.pages.last, last.isLast, position >= last.first + UInt64(last.entries.count) { return nil }
+            if let page = directory.pages.first(where: { position >= $0.first && position < $0.end }) { return page }
+            if let last = directory.pages.last, last.isLast, position >= last.end { return nil }
             // The page begins at the last border at or before the position.
             guard let index = directory.borders.lastIndex(where: { $0.first <= position }) else { return nil }
             var border = directory.borders[index]
-            if let last = directory.pages.last, last.first == border.first, position >= last.first + UInt64(last.entries.count) {
-                border = (first: last.first + UInt64(last.entries.count), after: last.entries.last?.name ?? border.after)
+            if let last = directory.pages.last, last.first == border.first, position >= last.end {
+                border = (first: last.end, after: last.entries.last?.name ?? border.after)
                 directory.borders.append(border)
             }
             let page = try await readPage(directory, border, plus: plus)
@@ -95,7 +95,7 @@ extension DistributedFilesystem {
             directory.pages.append(page)
             if directory.pages.count > 2 { directory.pages.removeFirst() }
             if page.entries.isEmpty { return nil }
-            if position >= page.first + UInt64(page.entries.count), page.isLast { return nil }
+            if position >= page.end, page.isLast { return nil }
         }
     }
 
@@ -103,20 +103,48 @@ extension DistributedFilesystem {
         _ directory: DirectoryHandle, _ border: (first: UInt64, after: Name?), plus: Bool
     ) async throws(Errno) -> DirectoryHandle.Page {
         let inode = directory.inode
-        if border.after == nil, let page = cachedListing(inode, first: border.first, plus: plus) { return page }
+        if border.after != nil { laterDetail = plus ? .attributes : .nothing }
+        var detail = plus ? ListDetail.attributes : .nothing
+        if border.after == nil, plus { detail = firstDetail(inode) }
+        var known = await takeAhead(inode, after: border.after, detail: detail)
+        if border.after == nil {
+            if known == nil { known = cachedListing(inode, detail) }
+            noteRead(inode, isKnown: known != nil)
+        }
+        var page: DirectoryHandle.Page
+        if let known {
+            page = known
+        } else {
+            let before = directory.pages.first { $0.end == border.first }
+            page = try await fetch(inode, behind: before, after: border.after, detail: detail)
+        }
+        page.first = border.first
+        if border.after == nil, plus { page.probe = probe(inode, page) }
+        if page.leased.contains(inode.id) { readAhead(inode, behind: page, detail: laterDetail) }
+        return page
+    }
+
+    /// Asks for a page and notes what it says.
+    /// - Parameters:
+    ///   - before: the page before it, if that is at hand.
+    ///   - after: the name before it; nil: it is the first.
+    func fetch(
+        _ inode: CachedInode, behind before: DirectoryHandle.Page?, after: Name?, detail: ListDetail
+    ) async throws(Errno) -> DirectoryHandle.Page {
         await settle(inode)
-        if border.after == nil { directory.startedAt = mark }
-        let limit = plus && border.after == nil ? Self.firstPageEntries : Self.pageEntries
-        let (page, mayFeed) = try await list(inode, first: border.first, after: border.after, limit: limit, detail: plus ? .attributes : .nothing)
-        directory.feedsCache = mayFeed && (border.after == nil || directory.feedsCache && inode.changedAt <= directory.startedAt)
-        if mayFeed, !feed(inode, page.entries, completes: page.isLast && directory.feedsCache) { directory.feedsCache = false }
+        let start = after == nil ? mark : before?.fedSince
+        let limit = after == nil && detail == .attributes ? Self.firstPageEntries : Self.pageEntries
+        var (page, mayFeed) = try await list(inode, after: after, limit: limit, detail: detail)
+        guard mayFeed else { return page }
+        let isUnchanged = after == nil || start.map { inode.changedAt <= $0 } ?? false
+        if feed(inode, page.entries, completes: page.isLast && isUnchanged), isUnchanged { page.fedSince = start }
         return page
     }
 
     /// Asks for names and, perhaps, attributes and contents, which it caches.
     /// - Returns: also whether the names may be cached, until the next suspension.
     func list(
-        _ inode: CachedInode, first: UInt64, after: Name?, limit: Int, detail: ListDetail
+        _ inode: CachedInode, after: Name?, limit: Int, detail: ListDetail
     ) async throws(Errno) -> (page: DirectoryHandle.Page, mayFeed: Bool) {
         let mark = mark
         let wasHeld = metadata.holdsExclusive(inode.id)
@@ -129,7 +157,7 @@ extension DistributedFilesystem {
             if let content = entry.content { learn(content, of: table.obtain(entry.inode), since: mark) }
         }
         let mayFeed = leased.contains(inode.id) && mayNoteNames(inode, since: mark, wasHeld: wasHeld)
-        return (DirectoryHandle.Page(first: first, entries: entries, leased: leased, mark: mark, isLast: complete), mayFeed)
+        return (DirectoryHandle.Page(first: 0, after: after, entries: entries, leased: leased, mark: mark, isLast: complete, detail: detail), mayFeed)
     }
 
     /// Notes listed names. `completes`: the directory is known completely with them.
@@ -154,7 +182,7 @@ extension DistributedFilesystem {
             inode.pins += 1
             // A small directory is wanted as a whole: then it is known which names are absent.
             let isSmall = inode.stored.map { $0.entries <= UInt64(NameReadAhead.names) } ?? false
-            let listing = try? await list(inode, first: 0, after: isSmall ? nil : name, limit: NameReadAhead.names, detail: .attributes)
+            let listing = try? await list(inode, after: isSmall ? nil : name, limit: NameReadAhead.names, detail: .attributes)
             if let (page, mayFeed) = listing, mayFeed {
                 _ = feed(inode, page.entries, completes: isSmall && page.isLast)
                 inode.directory?.readAhead.end(served: page.leased.count * 2 > page.entries.count)
@@ -172,7 +200,7 @@ extension DistributedFilesystem {
         let start = mark
         var after: Name?
         while true {
-            guard let (page, mayFeed) = try? await list(inode, first: 0, after: after, limit: Self.pageEntries, detail: .attributes), mayFeed
+            guard let (page, mayFeed) = try? await list(inode, after: after, limit: Self.pageEntries, detail: .attributes), mayFeed
             else { return }
             let isWhole = page.isLast && inode.delegation.map { $0.doubtedAt <= start } ?? false
             guard feed(inode, page.entries, completes: isWhole), !page.isLast, let last = page.entries.last else { return }
@@ -181,7 +209,7 @@ extension DistributedFilesystem {
     }
 
     /// All entries of a directory that is known completely, with as many attributes as are known.
-    private func cachedListing(_ inode: CachedInode, first: UInt64, plus: Bool) -> DirectoryHandle.Page? {
+    private func cachedListing(_ inode: CachedInode, _ detail: ListDetail) -> DirectoryHandle.Page? {
         guard metadata.holdsLease(inode.id), let cache = inode.directory, cache.isComplete else { return nil }
         var entries: [DirectoryEntry] = []
         var leased: Set<InodeID> = []
@@ -195,8 +223,8 @@ extension DistributedFilesystem {
             entries.append(DirectoryEntry(name: name, inode: id, kind: kind, attributes: attributes))
         }
         // If attributes of most that are wished are missing, one question for all is cheaper than one for each.
-        let wished = entries.prefix(Self.firstPageEntries)
-        guard !plus || wished.count(where: { $0.attributes != nil }) * 2 >= wished.count else { return nil }
-        return DirectoryHandle.Page(first: first, entries: entries, leased: leased, mark: mark, isLast: true)
+        let wished = entries.prefix(Self.firstPageEntries).filter { detail >= .attributes || detail == .directories && $0.kind == .directory }
+        guard wished.count(where: { $0.attributes != nil }) * 2 >= wished.count else { return nil }
+        return DirectoryHandle.Page(first: 0, after: nil, entries: entries, leased: leased, mark: mark, isLast: true, detail: detail)
     }
 }

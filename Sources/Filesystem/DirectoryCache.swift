@@ -14,16 +14,34 @@ struct DirectoryCache {
 
     var readAhead = NameReadAhead()
     var contents = ContentReadAhead()
+    /// Of the directories in here.
+    var listings = ListingReadAhead()
+    /// Read ahead, in order, and not wanted yet: they count while nothing changes in the directory.
+    var pagesAhead: [DirectoryHandle.Page] = []
+
+    /// What was shown without attributes to whoever walks through the tree: `name`, or all files; and whether somebody has asked for them since.
+    var probe: (name: Name?, isUsed: Bool)?
 
     init(isComplete: Bool) { self.isComplete = isComplete }
 
-    var count: Int { names.count }
+    /// Names held.
+    var count: Int { names.count + namesAhead }
+    var namesAhead: Int { pagesAhead.reduce(0) { $0 + $1.entries.count } }
 
     /// Whether it is known that there is no entry.
     var isEmpty: Bool { isComplete && names.values.allSatisfy { $0 == .absent } }
 
     /// nil: not known.
     func entry(_ name: Name) -> Entry? { names[name] ?? (isComplete ? .absent : nil) }
+
+    /// The directories behind a name (nil: all) in their order.
+    func directories(after name: Name?) -> [InodeID] {
+        let found = names.compactMap { entry -> (Name, InodeID)? in
+            guard case .present(let id, .directory) = entry.value, name.map({ $0 < entry.key }) ?? true else { return nil }
+            return (entry.key, id)
+        }
+        return found.sorted { $0.0 < $1.0 }.map(\.1)
+    }
 
     /// Makes room for more names at once.
     mutating func reserve(_ more: Int) {

@@ -10,6 +10,8 @@ final class DirectoryHandle {
     struct Page {
         /// Position of the first entry.
         var first: UInt64
+        /// The name before it, nil at the start.
+        var after: Name?
         var entries: [DirectoryEntry]
         /// Children on which a lease came with the page.
         var leased: Set<InodeID>
@@ -17,6 +19,15 @@ final class DirectoryHandle {
         var mark: UInt64
         /// Nothing comes after this page.
         var isLast: Bool
+        /// What it was asked to tell of the entries' inodes.
+        var detail: ListDetail
+        /// The file that is shown without attributes to see whether anybody asks for them.
+        var probe: Name?
+        /// The stamp when the first page was asked for, if this one and all before it went into the directory's cache.
+        var fedSince: UInt64?
+
+        /// Position behind the last entry.
+        var end: UInt64 { first + UInt64(entries.count) }
     }
 
     let inode: CachedInode
@@ -24,9 +35,6 @@ final class DirectoryHandle {
     var pages: [Page] = []
     /// First position of each page read, and the name before it.
     var borders: [(first: UInt64, after: Name?)] = []
-    /// The stamp when reading began from the start, and whether all pages since went into the directory's cache.
-    var startedAt: UInt64 = 0
-    var feedsCache = false
     /// When the kernel was last sent names that it may keep, until it asks for the next.
     var answeredAt: UInt64?
 
@@ -35,6 +43,5 @@ final class DirectoryHandle {
     func restart() {
         pages = []
         borders = [(first: 2, after: nil)]
-        feedsCache = false
     }
 }

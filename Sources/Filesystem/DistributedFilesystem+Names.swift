@@ -8,8 +8,10 @@ extension DistributedFilesystem {
     package func lookup(_ parent: InodeID, _ name: [UInt8]) async throws(Errno) -> EntryReply {
         let name = try checked(name)
         let directory = table.obtain(parent)
-        if let attributes = try cachedLookup(directory, name) { return entered(directory, name, attributes) }
-        return entered(directory, name, try await find(directory, name))
+        let attributes: Attributes
+        if let known = try cachedLookup(directory, name) { attributes = known } else { attributes = try await find(directory, name) }
+        noteLookup(directory, name, attributes.kind)
+        return entered(directory, name, attributes)
     }
 
     /// nil: not known here. Throws ENOENT where the name is known to be absent.

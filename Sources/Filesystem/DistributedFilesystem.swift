@@ -56,6 +56,10 @@ package final class DistributedFilesystem: FileOperations {
     var handles: [UInt64: FileHandle] = [:]
     var directories: [UInt64: DirectoryHandle] = [:]
     private var lastHandle: UInt64 = 0
+    /// Of pages of directories that are read ahead: happens when they are here, or will not come.
+    var listingsUnderWay: [InodeID: AsyncEvent] = [:]
+    /// What the kernel wished with pages of directories that were not the first: likely the next ones too.
+    var laterDetail = ListDetail.nothing
     /// Inodes with open handles.
     var openInodes = 0
 

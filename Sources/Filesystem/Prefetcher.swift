@@ -72,7 +72,7 @@ extension DistributedFilesystem {
         directory.directory?.contents.begin(event)
         directory.pins += 1
         Task { @LoopActor [self] in
-            let listing = try? await list(directory, first: 0, after: after, limit: ContentReadAhead.files, detail: .contents)
+            let listing = try? await list(directory, after: after, limit: ContentReadAhead.files, detail: .contents)
             let page = listing?.page
             directory.directory?.contents.end(
                 page?.entries.filter { $0.content != nil }.map(\.inode) ?? [], last: page?.entries.last?.name, isAtEnd: page?.isLast ?? true)
@@ -101,5 +101,113 @@ extension DistributedFilesystem {
             guard case .block(let key, let length, _, _) = fragment, !blockCache.isCachedOrFetching(key) else { continue }
             Task { @LoopActor [self] in _ = try? await blockCache.whole(key, length: length) }
         }
+    }
+
+    // MARK: Directories
+
+    /// Names of a directory that are asked for before they are wanted: no more pages if there are so many.
+    private static let namesAhead = 1024
+
+    /// A directory is read from its start: perhaps those behind it are wanted next, and those within it.
+    func noteRead(_ inode: CachedInode, isKnown: Bool) {
+        guard let (id, name) = inode.foundAs, let parent = table.existing(id), metadata.holdsLease(id) else { return }
+        let before = parent.directory?.listings.read
+        if let before, let probe = table.existing(before.inode)?.directory?.probe, probe.name != nil {
+            parent.directory?.listings.noteProbe(isUsed: probe.isUsed)
+            table.existing(before.inode)?.directory?.probe = nil
+        }
+        if parent.directory?.listings.noteRead(name, inode.id, isKnown: isKnown) == true { beginListing(parent, after: name) }
+        listNext(in: parent)
+        guard let before, before.inode != inode.id, let last = table.existing(before.inode)?.directory?.listings else { return }
+        if last.read != nil {
+            parent.directory?.listings.descends = true
+        } else if last.serves == false {
+            parent.directory?.listings.descends = false
+        }
+        guard parent.directory?.listings.descends == true, let own = inode.directory?.listings, own.read == nil, own.serves == nil else { return }
+        inode.directory?.listings.learn(from: last)
+        beginListing(inode, after: nil)
+        listNext(in: inode)
+    }
+
+    private func beginListing(_ parent: CachedInode, after name: Name?) {
+        guard let directories = parent.directory?.directories(after: name) else { return }
+        parent.directory?.listings.begin(directories)
+    }
+
+    private func listNext(in parent: CachedInode) {
+        for id in parent.directory?.listings.next() ?? [] {
+            let child = table.obtain(id)
+            if child.directory?.isComplete != true { readAhead(child, behind: nil, detail: parent.directory?.listings.detail ?? .attributes) }
+        }
+    }
+
+    /// What the first page of a directory is listed with, if attributes are wished.
+    func firstDetail(_ inode: CachedInode) -> ListDetail {
+        inode.foundAs.flatMap { table.existing($0.directory)?.directory?.listings.detail } ?? .attributes
+    }
+
+    /// Chooses what of a first page is shown without attributes.
+    func probe(_ inode: CachedInode, _ page: DirectoryHandle.Page) -> Name? {
+        if page.detail == .directories {
+            inode.directory?.probe = (nil, false)
+            return nil
+        }
+        guard let id = inode.foundAs?.directory, table.existing(id)?.directory?.listings.probes == true else { return nil }
+        // The kernel does not ask for what it knows.
+        let chosen = page.entries.first { $0.kind != .directory && table.existing($0.inode)?.lookups ?? 0 == 0 }
+        inode.directory?.probe = chosen.map { ($0.name, false) }
+        return chosen?.name
+    }
+
+    /// A name that exists is asked for.
+    func noteLookup(_ directory: CachedInode, _ name: Name, _ kind: FileKind) {
+        guard kind != .directory, let probe = directory.directory?.probe, !probe.isUsed, probe.name == nil || probe.name == name else { return }
+        directory.directory?.probe?.isUsed = true
+        guard probe.name == nil, let parent = directory.foundAs?.directory else { return }
+        table.existing(parent)?.directory?.listings.noteWanted()
+    }
+
+    /// Asks for the page behind one (nil: the first) before it is wanted, or for the one behind those that were asked for.
+    func readAhead(_ inode: CachedInode, behind page: DirectoryHandle.Page?, detail: ListDetail) {
+        let before = inode.directory?.pagesAhead.last ?? page
+        guard before?.isLast != true, inode.directory?.namesAhead ?? 0 < Self.namesAhead, listingsUnderWay[inode.id] == nil,
+            inode.pendingChanges == 0
+        else { return }
+        let event = AsyncEvent()
+        listingsUnderWay[inode.id] = event
+        inode.pins += 1
+        Task { @LoopActor [self] in
+            let page = try? await fetch(inode, behind: before, after: before?.entries.last?.name, detail: detail)
+            inode.pins -= 1
+            listingsUnderWay[inode.id] = nil
+            if let page, isCurrent(page, of: inode), inode.directory != nil {
+                inode.directory?.pagesAhead.append(page)
+                table.recount(inode)
+                readAhead(inode, behind: page, detail: laterDetail)
+            }
+            event.happen()
+            trim()
+        }
+    }
+
+    /// Whether a page that was read under the lease still says what is there.
+    private func isCurrent(_ page: DirectoryHandle.Page, of inode: CachedInode) -> Bool {
+        inode.changedAt <= page.mark && inode.recall == nil && inode.pendingChanges == 0 && page.leased.contains(inode.id) && metadata.holdsLease(inode.id)
+    }
+
+    /// The page behind a name (nil: the first) if it was asked for ahead of time.
+    func takeAhead(_ inode: CachedInode, after: Name?, detail: ListDetail) async -> DirectoryHandle.Page? {
+        while inode.directory?.pagesAhead.first?.after != after, let event = listingsUnderWay[inode.id] { await event.wait() }
+        guard var page = inode.directory?.pagesAhead.first else { return nil }
+        guard page.after == after, isCurrent(page, of: inode), page.detail >= detail else {
+            inode.directory?.pagesAhead = []
+            return nil
+        }
+        inode.directory?.pagesAhead.removeFirst()
+        table.recount(inode)
+        // What was put out of the table meanwhile may have changed.
+        page.leased = page.leased.filter { table.existing($0) != nil }
+        return page
     }
 }

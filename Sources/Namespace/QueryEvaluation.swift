@@ -62,7 +62,7 @@ struct QueryEvaluation {
         let isComplete = entries.count <= limit
         if !isComplete { entries.removeLast() }
         guard detail != .nothing else { return .entries(entries, complete: isComplete) }
-        for index in entries.indices {
+        for index in entries.indices where detail > .directories || entries[index].kind == .directory {
             let inode = entries[index].inode
             guard let record = try read({ () throws(StoreError) in try rows.inode(inode) }) else { throw missing(inode) }
             entries[index].attributes = record.attributes

@@ -361,11 +361,15 @@ package enum Query: Equatable, Sendable {
 }
 
 /// What a listing tells of each entry's inode.
-package enum ListDetail: UInt8, CaseIterable, Sendable {
+package enum ListDetail: UInt8, CaseIterable, Comparable, Sendable {
     case nothing = 0
-    case attributes = 1
+    /// Attributes of directories only: all that is wanted by who walks through a tree for its names.
+    case directories = 1
+    case attributes = 2
     /// Attributes, and of files the content as a lookup tells it.
-    case contents = 2
+    case contents = 3
+
+    package static func < (left: ListDetail, right: ListDetail) -> Bool { left.rawValue < right.rawValue }
 }
 
 package struct DirectoryEntry: Equatable, Sendable {

@@ -4,7 +4,7 @@ package import Model
 /// The first words of each end of a connection.
 package struct Hello: Equatable, Sendable, ByteCodable {
     /// The one version that this code speaks.
-    package static let currentVersion: UInt16 = 3
+    package static let currentVersion: UInt16 = 4
 
     /// Stands first and alone decides whether the rest is understood.
     package var version: UInt16

@@ -290,6 +290,10 @@ import Testing
             #expect(entry.content == content, "\(entry.name.text)")
         }
         #expect(entries.filter { $0.content == nil }.map(\.name.text) == ["inner", "more"])
+        let names = Query.list(directory: directory, after: nil, limit: 10, detail: .directories)
+        guard case .entries(let fewer, true) = try tree.namespace.answer(names) else { throw Unexpected() }
+        #expect(fewer.map(\.name) == entries.map(\.name))
+        #expect(fewer.compactMap(\.attributes) == entries.filter { $0.kind == .directory }.compactMap(\.attributes))
         let tooMany = Query.list(directory: directory, after: nil, limit: Limits.contentsPerAnswer + 1, detail: .contents)
         #expect(try tree.namespace.answer(tooMany) == .failed(.invalid))
     }

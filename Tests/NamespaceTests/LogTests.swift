@@ -219,7 +219,7 @@ import Testing
         for outcome in outcomes { #expect(try Outcome(decoding: outcome.encoded) == outcome) }
         let queries: [Query] = [
             .lookup(parent: .root, name: name), .attributes(.root), .list(directory: .root, after: name, limit: 5, detail: .attributes),
-            .list(directory: .root, after: nil, limit: 5, detail: .contents), .list(directory: .root, after: nil, limit: 5, detail: .nothing),
+            .list(directory: .root, after: nil, limit: 5, detail: .contents), .list(directory: .root, after: nil, limit: 5, detail: .directories),
             .content(.root, offset: 1, length: .max), .symlink(.root), .xattr(.root, name: [1]), .xattrNames(.root), .statistics,
             .record(key: "k"), .records(prefix: ""), .path(.root),
         ]

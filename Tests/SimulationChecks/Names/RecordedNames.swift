@@ -37,7 +37,7 @@ package final class RecordedNames {
 
     /// The entries but "." and "..".
     /// - Parameter plus: attributes are asked for as well.
-    package func list(_ directory: InodeID, plus: Bool = false) async -> [(name: String, inode: InodeID)]? {
+    package func list(_ directory: InodeID, plus: Bool = false) async -> [(name: String, inode: InodeID, kind: FileKind)]? {
         let call = ledger.history.begin(client, .list(directory.rawValue))
         do throws(Errno) {
             let handle = try await files.openDirectory(directory)
@@ -58,7 +58,7 @@ package final class RecordedNames {
             await files.releaseDirectory(directory, handle: handle)
             if let failure { throw failure }
             ledger.history.end(call, .listing(listing))
-            return listing.map { ($0.name, InodeID(rawValue: $0.inode)) }
+            return listing.map { ($0.name, InodeID(rawValue: $0.inode), $0.kind) }
         } catch { return failed(call, error) }
     }
 

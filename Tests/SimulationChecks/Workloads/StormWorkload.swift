@@ -60,9 +60,17 @@ package final class StormWorkload: Workload {
         case 17:
             await names.rename(parent, name, to: parent, name, mode: context.once(in: 2) ? .noReplace : .exchange)
         case 18...20: learn(await names.lookup(parent, name))
-        case 21: _ = await names.list(parent)
+        case 21: if context.once(in: 2) { await walk(context.area, looksUp: context.once(in: 2)) } else { _ = await names.list(parent) }
         case 22: if let inode = context.pick(directories + others) { learn(await names.attributes(inode)) }
         default: if let inode = context.pick(others) { _ = await names.target(inode) }
+        }
+    }
+
+    /// Lists directories one after the other, with all that is in them, as `find` does; perhaps asking for every name, as `ls -lR` does.
+    private func walk(_ directory: InodeID, looksUp: Bool, depth: Int = 0) async {
+        for entry in await names.list(directory, plus: true) ?? [] {
+            if looksUp { learn(await names.lookup(directory, entry.name)) }
+            if entry.kind == .directory, depth < 2 { await walk(entry.inode, looksUp: looksUp, depth: depth + 1) }
         }
     }
 
