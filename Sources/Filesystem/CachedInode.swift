@@ -64,6 +64,8 @@ final class CachedInode {
     var settleWaiters: Int32 = 0
     /// Of a directory in which names were changed.
     var delegation: NameDelegation?
+    /// Names were changed in a directory within, so that its exclusive lease was asked for.
+    var delegatesWithin = false
     /// The leader was told that it is open here, so it must be told when it is not.
     var mustReport = false
 

@@ -129,6 +129,7 @@ extension DistributedFilesystem {
     ) async throws(Errno) -> EntryReply {
         let name = try checked(name)
         let directory = table.obtain(parent)
+        await delegate(directory, name)
         if let attributes = createBehind(directory, name, kind, mode: mode & 0o7777, target: target, caller) {
             return entered(directory, name, attributes)
         }
@@ -186,21 +187,25 @@ extension DistributedFilesystem {
     // MARK: Removing
 
     package func unlink(_ parent: InodeID, _ name: [UInt8]) async throws(Errno) {
-        if unlinkBehind(table.obtain(parent), try checked(name)) { return }
-        try await remove(parent, name) { name, keep in .unlink(parent: parent, name: name, keep: keep) }
+        let name = try checked(name)
+        let directory = table.obtain(parent)
+        await delegate(directory, name)
+        if unlinkBehind(directory, name) { return }
+        try await remove(directory, name) { keep in .unlink(parent: parent, name: name, keep: keep) }
     }
 
     package func removeDirectory(_ parent: InodeID, _ name: [UInt8]) async throws(Errno) {
         if name == [0x2E] { throw .invalid }
-        if removeDirectoryBehind(table.obtain(parent), try checked(name)) { return }
-        try await remove(parent, name) { name, keep in .removeDirectory(parent: parent, name: name, keep: keep) }
-    }
-
-    private func remove(_ parent: InodeID, _ name: [UInt8], _ command: (Name, Bool) -> Command) async throws(Errno) {
         let name = try checked(name)
         let directory = table.obtain(parent)
+        await delegate(directory, name)
+        if removeDirectoryBehind(directory, name) { return }
+        try await remove(directory, name) { keep in .removeDirectory(parent: parent, name: name, keep: keep) }
+    }
+
+    private func remove(_ directory: CachedInode, _ name: Name, _ command: (Bool) -> Command) async throws(Errno) {
         await keepXattrs(directory, name)
-        let command = command(name, mayBeOpen(directory, name))
+        let command = command(mayBeOpen(directory, name))
         let outcome = try await change([(directory, [name])]) { () async throws(Errno) in
             try await self.perform(command)
         } record: { _, known in
@@ -269,6 +274,8 @@ extension DistributedFilesystem {
         #if CANARIES
             if Canary.renamesInTwoSteps.isActive, mode == .replace { try? await unlink(newParent, newName.bytes) }
         #endif
+        await delegate(from, name)
+        if to !== from { await delegate(to, newName) }
         if renameBehind(from, name, to: to, newName, mode: mode) { return }
         let keep = mode != .exchange && mayBeOpen(to, newName)
         let directories = from === to ? [(from, [name, newName])] : [(from, [name]), (to, [newName])]

@@ -252,10 +252,47 @@ extension DistributedFilesystem {
         guard delegation.noteWait() else { return }
         directory.pins += 1
         Task { @LoopActor [self] in
-            if (try? await exclusive(directory)) != nil { await readAll(directory) }
-            delegation.answered()
+            await takeNames(directory, delegation)
             directory.pins -= 1
             trim()
         }
+    }
+
+    /// Entries of a directory that is leased exclusively for its first change.
+    private static let firstChangeMax: UInt64 = 1024
+
+    /// A name is about to be changed. In a tree whose directories are gone through (`rm -r`, `tar -x`, `rsync`), the lease is worth asking for at once.
+    func delegate(_ directory: CachedInode, _ name: Name) async {
+        guard let attributes = cachedAttributes(directory), attributes.kind == .directory, attributes.entries <= Self.firstChangeMax,
+            directory.recall == nil, isAmongDelegated(directory)
+        else { return }
+        let isHeld = metadata.holdsExclusive(directory.id)
+        if isHeld {
+            guard case .present(let id, _)? = directory.directory?.entry(name), !metadata.holdsExclusive(id) else { return }
+        }
+        let delegation = directory.delegation ?? NameDelegation(doubtedAt: directory.changedAt)
+        directory.delegation = delegation
+        guard delegation.noteFirst(isHeld: isHeld) else { return }
+        directory.pins += 1
+        await takeNames(directory, delegation)
+        directory.pins -= 1
+    }
+
+    /// Whether the lease of a directory in this one, beside it or beside the one above was worth asking for.
+    private func isAmongDelegated(_ directory: CachedInode) -> Bool {
+        var inode = directory
+        for _ in 0..<3 {
+            if inode.delegatesWithin { return true }
+            guard let above = inode.foundAs.flatMap({ table.existing($0.directory) }) else { return false }
+            inode = above
+        }
+        return false
+    }
+
+    private func takeNames(_ directory: CachedInode, _ delegation: NameDelegation) async {
+        if let above = directory.foundAs.flatMap({ table.existing($0.directory) }) { above.delegatesWithin = true }
+        let isHeld = (try? await exclusive(directory)) != nil
+        if isHeld { await readAll(directory) }
+        delegation.answered(isListed: isHeld)
     }
 }

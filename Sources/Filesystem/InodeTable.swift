@@ -22,7 +22,7 @@ final class InodeTable {
     /// The inode's object, made if there is none; now the last one used.
     func obtain(_ id: InodeID) -> CachedInode {
         if let inode = inodes[id] {
-            touch(inode)
+            moveToNewest(inode)
             return inode
         }
         let inode = CachedInode(id: id, stamp: evictedAt)
@@ -32,7 +32,12 @@ final class InodeTable {
         return inode
     }
 
+    /// Notes a use. Of an object that was put out meanwhile it is none.
     func touch(_ inode: CachedInode) {
+        if inodes[inode.id] === inode { moveToNewest(inode) }
+    }
+
+    private func moveToNewest(_ inode: CachedInode) {
         guard newest !== inode else { return }
         unlink(inode)
         pushNewest(inode)
@@ -57,7 +62,7 @@ final class InodeTable {
         added = 0
         while visits > 0, let inode = oldest, inodes.count > idleMax || items > itemsMax {
             visits -= 1
-            touch(inode)
+            moveToNewest(inode)
             guard !inode.isDirty, inode.recall == nil else { continue }
             guard inode.isReferenced else {
                 remove(inode, stamp: stamp)

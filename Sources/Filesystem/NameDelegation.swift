@@ -24,6 +24,8 @@ final class NameDelegation {
     private var waits = 0
     private var patience = patienceMin
     private var isAsking = false
+    /// What lies in the directory was listed since it is held exclusively, so that it could come so too.
+    private var isListed = false
 
     init(doubtedAt: UInt64) { self.doubtedAt = doubtedAt }
 
@@ -38,12 +40,25 @@ final class NameDelegation {
         return true
     }
 
-    /// The lease was granted, or not.
-    func answered() { isAsking = false }
+    /// Where names are being changed all around, the first change is reason enough.
+    /// - Parameter isHeld: the directory is held exclusively already.
+    /// - Returns: whether to ask for the lease, or for what lies in the directory, now; then `answered` must follow.
+    func noteFirst(isHeld: Bool) -> Bool {
+        guard !isAsking, patience == Self.patienceMin, !isHeld || !isListed else { return false }
+        isAsking = true
+        return true
+    }
+
+    /// The lease was granted and the directory was listed, or not.
+    func answered(isListed: Bool) {
+        isAsking = false
+        self.isListed = isListed
+    }
 
     /// Somebody else wants the directory.
     func noteRecall(wasExclusive: Bool) {
         waits = 0
+        isListed = false
         guard wasExclusive else { return }
         patience = min(patience * 2, Self.patienceMax)
     }

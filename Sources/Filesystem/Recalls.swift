@@ -16,7 +16,9 @@ extension DistributedFilesystem {
         noteChange(inode)
         if let delegation = inode.delegation {
             delegation.doubtedAt = inode.changedAt
-            delegation.noteRecall(wasExclusive: metadata.holdsExclusive(inode.id))
+            let wasExclusive = metadata.holdsExclusive(inode.id)
+            delegation.noteRecall(wasExclusive: wasExclusive)
+            if wasExclusive, let above = inode.foundAs.flatMap({ table.existing($0.directory) }) { above.delegatesWithin = false }
         }
         await known(inode)
         await settle(inode)

@@ -10,14 +10,14 @@ import Testing
 @Suite @LoopActor struct TreeWalkTests {
     private static let count = 24
 
-    /// Directories with three files each, made by the first of two mounts.
-    private static func world() async throws -> (World, [InodeID]) {
+    /// Directories with a few files each, made by the first of two mounts.
+    private static func world(files: Int = 3) async throws -> (World, [InodeID]) {
         let world = try World(mounts: 2)
         let maker = world.mounts[0]
         var directories: [InodeID] = []
         for number in 0..<count {
             let directory = try await maker.makeDirectory("d\(number + 100)")
-            for file in 0..<3 { try await maker.put("f\(file)", [1], in: directory) }
+            for file in 0..<files { try await maker.put("f\(file)", [1], in: directory) }
             directories.append(directory)
         }
         try await maker.files.syncAll()
@@ -127,6 +127,39 @@ import Testing
         // Of the first two all three, of the others none.
         #expect(waited <= 6, "\(waited)")
         #expect(listings(world).count == 1 + 8 * 3)
+    }
+
+    @Test func whoRemovesOneDirectoryAfterTheOtherWaitsForTheFirstOnly() async throws {
+        let (world, directories) = try await Self.world(files: 6)
+        let (maker, walker) = (world.mounts[0], world.mounts[1])
+        func unlink(_ file: Int, _ directory: InodeID) async throws { try await walker.files.unlink(directory, Array("f\(file)".utf8)) }
+        func removals(_ directory: InodeID) -> Int {
+            world.leader.commands.count { if case .unlink(directory, _, _) = $0 { true } else { false } }
+        }
+        try await list(walker, .root, looksUp: true)
+        for directory in directories[..<3] { try await list(walker, directory, looksUp: true) }
+        for file in 0..<6 {
+            try await unlink(file, directories[0])
+            await settle()
+        }
+        #expect(removals(directories[0]) == 6)
+        let gate = AsyncEvent()
+        walker.metadata.submitGate = { await gate.wait() }
+        // The files were listed before their directory was held exclusively.
+        for file in 0..<6 { try await unlink(file, directories[1]) }
+        #expect(removals(directories[1]) == 0)
+        gate.happen()
+        try await walker.files.settleNames()
+        try await unlink(0, directories[2])
+        #expect(world.leader.holds(directories[2], walker.metadata) == .exclusive)
+        #expect(try await maker.names(directories[1]) == [".", ".."])
+        // Where another mount is at work too, that stops.
+        try await maker.put("x", [], in: directories[2])
+        try await unlink(1, directories[2])
+        try await list(walker, directories[3], looksUp: true)
+        try await unlink(0, directories[3])
+        await settle()
+        for directory in directories[2...3] { #expect(world.leader.holds(directory, walker.metadata) != .exclusive) }
     }
 
     @Test func whoeverReadsDirectoriesHereAndThereHardlyPaysForTheirNeighbours() throws {
