@@ -69,15 +69,18 @@ require_fuse() {
 }
 
 # Builds the release executable; prints its path.
+# build_release [FOLDER [FLAG…]]    the folder of the build; more flags for it
 build_release() {
     say "building (the first time takes a few minutes)"
-    swift build -c release --product dhtfs 1>&2 || die "the build failed"
-    printf '%s\n' "$root/.build/release/dhtfs"
+    build_product dhtfs "$@"
+    printf '%s\n' "$root/${1:-.build}/release/dhtfs"
 }
+
+build_product() { swift build -c release --product "$1" --scratch-path "${2:-.build}" "${@:3}" 1>&2 || die "the build failed"; }
 
 # As build_release, with the programs that the tests start beside it.
 build_tested_release() {
-    build_release
-    swift build -c release --product lossydisk 1>&2 || die "the build failed"
-    swift build -c release --product dhtfs-conformance 1>&2 || die "the build failed"
+    build_release "$@"
+    build_product lossydisk "$@"
+    build_product dhtfs-conformance "$@"
 }

@@ -20,6 +20,12 @@ extension FuzzTarget {
             .codable(
                 Answer.self, .attributes(.sample), .found(.sample, content: .inline([1, 2])),
                 .entries([DirectoryEntry(name: SampleTree.name("a"), inode: .root, kind: .directory, attributes: .sample)], complete: true),
+                .entries(
+                    [
+                        DirectoryEntry(name: SampleTree.name("b"), inode: .root, kind: .file, attributes: .sample, content: .inline([1, 2])),
+                        DirectoryEntry(name: SampleTree.name("c"), inode: .root, kind: .file, attributes: .sample, content: .extents([.sample])),
+                        DirectoryEntry(name: SampleTree.name("d"), inode: .root, kind: .file, attributes: nil),
+                    ], complete: false),
                 .content(.extents([.sample]), attributes: .sample), .bytes([1]), .names([[1], [2, 3]]),
                 .statistics(inodes: 1, referencedBytes: 2, blocks: 3), .record(value: [1], version: 2), .keys(["a", "b"]),
                 .path([.sample], names: [SampleTree.name("a")]), .failed(.collected([someKey]))),

@@ -82,6 +82,7 @@ enum SampleTree {
 
     static let queries: [Query] = [
         .lookup(parent: .root, name: name("d")), .attributes(inode(4)), .list(directory: .root, after: name("d"), limit: 4096, detail: .attributes),
+        .list(directory: .root, after: nil, limit: 9, detail: .directories), .list(directory: .root, after: nil, limit: 64, detail: .contents),
         .content(inode(4), offset: 0, length: .max), .symlink(inode(6)), .xattr(inode(4), name: [65]), .xattrNames(inode(4)), .statistics,
         .record(key: "r"), .records(prefix: ""), .path(inode(3)),
     ]
