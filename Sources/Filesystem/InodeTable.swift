@@ -58,7 +58,7 @@ final class InodeTable {
     func trim(idleMax: Int, itemsMax: Int, stamp: UInt64) -> (released: [InodeID], held: [InodeID]) {
         var released: [InodeID] = []
         var held: [InodeID] = []
-        var visits = min(16 + 2 * added, inodes.count)
+        var visits = min((items > itemsMax ? 16 : 2) + 2 * added, inodes.count)
         added = 0
         while visits > 0, let inode = oldest, inodes.count > idleMax || items > itemsMax {
             visits -= 1

@@ -71,11 +71,20 @@ final class RocksDatabase: @unchecked Sendable {
         rocksdb_options_set_memtable_whole_key_filtering(options, 1)
 
         let table = rocksdb_block_based_options_create()
-        let cache = rocksdb_cache_create_lru(cacheBytes)
+        // In one piece: of sixty-four each would hold less than one block of a large file's filter.
+        let cacheOptions = rocksdb_lru_cache_options_create()
+        rocksdb_lru_cache_options_set_capacity(cacheOptions, cacheBytes)
+        rocksdb_lru_cache_options_set_num_shard_bits(cacheOptions, 0)
+        let cache = rocksdb_cache_create_lru_opts(cacheOptions)
+        rocksdb_lru_cache_options_destroy(cacheOptions)
         rocksdb_block_based_options_set_block_cache(table, cache)
         // Index and filter blocks count against the cache, so that memory does not grow with the store.
         rocksdb_block_based_options_set_cache_index_and_filter_blocks(table, 1)
         rocksdb_block_based_options_set_pin_l0_filter_and_index_blocks_in_cache(table, 1)
+        // Indices and filters in small blocks: the whole of a large file's would have to be read and checked whenever the cache does not hold it.
+        rocksdb_block_based_options_set_index_type(table, CInt(rocksdb_block_based_table_index_type_two_level_index_search))
+        rocksdb_block_based_options_set_partition_filters(table, 1)
+        rocksdb_block_based_options_set_pin_top_level_index_and_filter(table, 1)
         // The table options own the filter policy from here on.
         rocksdb_block_based_options_set_filter_policy(table, rocksdb_filterpolicy_create_bloom_full(10))
         rocksdb_options_set_block_based_table_factory(options, table)
