@@ -28,8 +28,7 @@ extension DistributedFilesystem {
     package func releaseDirectory(_ id: InodeID, handle: UInt64) async {
         guard let directory = directories[handle], directory.inode.id == id else { return }
         directories[handle] = nil
-        directory.inode.directory?.pagesAhead = []
-        table.recount(directory.inode)
+        dropAhead(directory.inode)
         closed(directory.inode)
     }
 

@@ -283,14 +283,14 @@ extension DistributedFilesystem {
         var inode = directory
         for _ in 0..<3 {
             if inode.delegatesWithin { return true }
-            guard let above = inode.foundAs.flatMap({ table.existing($0.directory) }) else { return false }
+            guard let above = above(inode) else { return false }
             inode = above
         }
         return false
     }
 
     private func takeNames(_ directory: CachedInode, _ delegation: NameDelegation) async {
-        if let above = directory.foundAs.flatMap({ table.existing($0.directory) }) { above.delegatesWithin = true }
+        above(directory)?.delegatesWithin = true
         let isHeld = (try? await exclusive(directory)) != nil
         if isHeld { await readAll(directory) }
         delegation.answered(isListed: isHeld)

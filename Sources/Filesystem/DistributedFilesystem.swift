@@ -351,6 +351,9 @@ package final class DistributedFilesystem: FileOperations {
 
     package func retain(_ id: InodeID) { table.obtain(id).lookups += 1 }
 
+    /// The directory in which the kernel found an inode last, if it is in the table.
+    func above(_ inode: CachedInode) -> CachedInode? { inode.foundAs.flatMap { table.existing($0.directory) } }
+
     /// Keeps the table within its limits.
     func trim() {
         guard !isTrimming, table.count > options.idleInodes || table.items > options.cachedItems else { return }

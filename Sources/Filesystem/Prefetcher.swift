@@ -84,7 +84,7 @@ extension DistributedFilesystem {
 
     /// Waits for a reading ahead of contents that may bring this one's.
     func contentArrives(_ inode: CachedInode) async {
-        guard let id = inode.foundAs?.directory, let event = table.existing(id)?.directory?.contents.underWay else { return }
+        guard let event = above(inode)?.directory?.contents.underWay else { return }
         await event.wait()
     }
 
@@ -144,7 +144,7 @@ extension DistributedFilesystem {
 
     /// What the first page of a directory is listed with, if attributes are wished.
     func firstDetail(_ inode: CachedInode) -> ListDetail {
-        inode.foundAs.flatMap { table.existing($0.directory)?.directory?.listings.detail } ?? .attributes
+        above(inode)?.directory?.listings.detail ?? .attributes
     }
 
     /// Chooses what of a first page is shown without attributes.
@@ -153,7 +153,7 @@ extension DistributedFilesystem {
             inode.directory?.probe = (nil, false)
             return nil
         }
-        guard let id = inode.foundAs?.directory, table.existing(id)?.directory?.listings.probes == true else { return nil }
+        guard above(inode)?.directory?.listings.probes == true else { return nil }
         // The kernel does not ask for what it knows.
         let chosen = page.entries.first { $0.kind != .directory && table.existing($0.inode)?.lookups ?? 0 == 0 }
         inode.directory?.probe = chosen.map { ($0.name, false) }
@@ -164,8 +164,7 @@ extension DistributedFilesystem {
     func noteLookup(_ directory: CachedInode, _ name: Name, _ kind: FileKind) {
         guard kind != .directory, let probe = directory.directory?.probe, !probe.isUsed, probe.name == nil || probe.name == name else { return }
         directory.directory?.probe?.isUsed = true
-        guard probe.name == nil, let parent = directory.foundAs?.directory else { return }
-        table.existing(parent)?.directory?.listings.noteWanted()
+        if probe.name == nil { above(directory)?.directory?.listings.noteWanted() }
     }
 
     /// Asks for the page behind one (nil: the first) before it is wanted, or for the one behind those that were asked for.
@@ -196,12 +195,18 @@ extension DistributedFilesystem {
         inode.changedAt <= page.mark && inode.recall == nil && inode.pendingChanges == 0 && page.leased.contains(inode.id) && metadata.holdsLease(inode.id)
     }
 
+    /// Forgets what was read ahead of a directory's own entries.
+    func dropAhead(_ inode: CachedInode) {
+        inode.directory?.pagesAhead = []
+        table.recount(inode)
+    }
+
     /// The page behind a name (nil: the first) if it was asked for ahead of time.
     func takeAhead(_ inode: CachedInode, after: Name?, detail: ListDetail) async -> DirectoryHandle.Page? {
         while inode.directory?.pagesAhead.first?.after != after, let event = listingsUnderWay[inode.id] { await event.wait() }
         guard var page = inode.directory?.pagesAhead.first else { return nil }
         guard page.after == after, isCurrent(page, of: inode), page.detail >= detail else {
-            inode.directory?.pagesAhead = []
+            dropAhead(inode)
             return nil
         }
         inode.directory?.pagesAhead.removeFirst()

@@ -18,7 +18,7 @@ extension DistributedFilesystem {
             delegation.doubtedAt = inode.changedAt
             let wasExclusive = metadata.holdsExclusive(inode.id)
             delegation.noteRecall(wasExclusive: wasExclusive)
-            if wasExclusive, let above = inode.foundAs.flatMap({ table.existing($0.directory) }) { above.delegatesWithin = false }
+            if wasExclusive { above(inode)?.delegatesWithin = false }
         }
         await known(inode)
         await settle(inode)

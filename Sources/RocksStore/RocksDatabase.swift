@@ -71,7 +71,7 @@ final class RocksDatabase: @unchecked Sendable {
         rocksdb_options_set_memtable_whole_key_filtering(options, 1)
 
         let table = rocksdb_block_based_options_create()
-        // In one piece: of sixty-four each would hold less than one block of a large file's filter.
+        // In one piece: of thirty-two each would hold less than one block of a large file's filter.
         let cacheOptions = rocksdb_lru_cache_options_create()
         rocksdb_lru_cache_options_set_capacity(cacheOptions, cacheBytes)
         rocksdb_lru_cache_options_set_num_shard_bits(cacheOptions, 0)
