@@ -9,7 +9,7 @@ say() { printf '%s\n' "$*" >&2; }
 die() { say "error: $*"; exit 1; }
 
 # Debian packages to build and run, by what proves that they are there.
-build_packages=(libfuse3-dev fuse3 libssl-dev libuv1-dev librocksdb-dev libzstd-dev pkg-config gcc libc6-dev binutils)
+build_packages=(libfuse3-dev fuse3 libssl-dev libuv1-dev liburing-dev librocksdb-dev libzstd-dev pkg-config gcc libc6-dev binutils)
 # What crash runs need besides.
 crash_packages=(python3 fio git sqlite3 nftables iproute2 util-linux procps)
 # Programs that the tests run on a mount; and PostgreSQL, see require_postgresql.

@@ -132,6 +132,7 @@ package final class FuseMount {
             [
                 "path": path, "device": entry.device, "names cached": session.canInvalidateEntries ? "yes" : "no",
                 "privileges left to us": session.translation.leavesPrivileges ? "yes" : "no",
+                "requests": session.translation.hasQueues ? "io_uring" : "device",
             ])
         return (entry.device, nil)
     }

@@ -13,6 +13,8 @@ package struct FuseOptions: Equatable, Sendable {
     package var maxThreads = 8
     /// The kernel's read-ahead window in KiB: 0 ... 65,536.
     package var readAheadKiB = 4096
+    /// Requests come through io_uring where the kernel can do that (`RequestQueues`).
+    package var usesQueues = true
     /// The source shown in /proc/mounts and df(1).
     package var name = "dhtfs"
     /// Has libfuse print each request to standard error.

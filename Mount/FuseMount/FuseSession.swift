@@ -22,24 +22,39 @@ final class FuseSession: @unchecked Sendable {
     private static let orderedChangesProtocolMinor: UInt32 = 45
     /// Largest write, and by it the largest read: the kernel's limit of 256 pages.
     private static let transferBytes: UInt32 = 1 << 20
-    /// Read-ahead requests under way at a time: 64 of up to 1 MiB.
+    /// Read-ahead requests under way at a time, of up to 1 MiB. In a queue each has memory of its own.
     private static let backgroundRequests: UInt32 = 64
+    private static let queuedBackgroundRequests: UInt32 = 16
+
+    /// Ignored by itself, and sent by nothing else here.
+    private static let wakingSignal = SIGURG
+    /// Microseconds.
+    private static let wakingInterval: UInt32 = 10_000
 
     let operations: any FileOperations
     let options: FuseOptions
     let log: Log
     let interrupts = InterruptWatch()
-    let translation = FuseTranslation()
+    let translation: FuseTranslation
+    private let serving = Mutex(Serving())
     private var pointer: OpaquePointer?
     private let draining = Atomic<Bool>(false)
     private let cachesEntries = Atomic<Bool>(false)
     private let prunes = Atomic<Bool>(false)
     private let ordersChanges = Atomic<Bool>(false)
 
+    private struct Serving {
+        /// Where it is mounted.
+        var path = ""
+        /// The thread in `serve`; nil before and afterwards.
+        var thread: pthread_t?
+    }
+
     init(operations: any FileOperations, options: FuseOptions, log: Log) throws(FuseMountError) {
         self.operations = operations
         self.options = options
         self.log = log
+        translation = FuseTranslation(queues: RequestQueues(log: log))
         var arguments = fuse_args()
         defer { fuse_opt_free_args(&arguments) }
         for argument in ["dhtfs", "-o", options.text] where fuse_opt_add_arg(&arguments, argument) != 0 {
@@ -51,7 +66,10 @@ final class FuseSession: @unchecked Sendable {
         guard pointer != nil else { throw FuseMountError(.failed, "libfuse refused the mount options: \(LibraryLog.takeLast())") }
     }
 
-    deinit { if let pointer { fuse_session_destroy(pointer) } }
+    deinit {
+        translation.queues.close()
+        if let pointer { fuse_session_destroy(pointer) }
+    }
 
     /// The session that a request belongs to.
     static func of(_ request: OpaquePointer) -> FuseSession? {
@@ -80,8 +98,11 @@ final class FuseSession: @unchecked Sendable {
 
     /// mount(2), or fusermount3(1) for users who may not. Blocks.
     func mount(at path: String) throws(FuseMountError) {
+        serving.withLock { $0.path = path }
+        if options.usesQueues, translation.queues.open() { translation.allowQueues() }
         _ = LibraryLog.takeLast()
         guard fuse_session_mount(pointer, path) == 0 else {
+            translation.queues.close()
             let reason = LibraryLog.takeLast()
             let denied = reason.contains("not permitted") || reason.contains("denied") || reason.contains("user_allow_other")
             throw FuseMountError(
@@ -102,20 +123,55 @@ final class FuseSession: @unchecked Sendable {
 
     /// Reads and dispatches requests until the filesystem is unmounted or `leave` is called. Returns 0 or an error number. Blocks.
     func serve() -> Int32 {
+        // Without SA_RESTART: what waits ends with EINTR.
+        var action = sigaction()
+        action.__sigaction_handler.sa_handler = { _ in }
+        sigaction(Self.wakingSignal, &action, nil)
+        // Threads of libdispatch block most signals, and so does what they start.
+        var signals = sigset_t()
+        sigemptyset(&signals)
+        sigaddset(&signals, Self.wakingSignal)
+        pthread_sigmask(SIG_UNBLOCK, &signals, nil)
         guard let configuration = fuse_loop_cfg_create() else { return ENOMEM }
         defer { fuse_loop_cfg_destroy(configuration) }
         fuse_loop_cfg_set_clone_fd(configuration, 1)
         let threads = UInt32(clamping: min(max(options.maxThreads, 1), 64))
         fuse_loop_cfg_set_max_threads(configuration, threads)
         fuse_loop_cfg_set_idle_threads(configuration, threads)
+        serving.withLock { $0.thread = pthread_self() }
         let result = fuse_session_loop_mt(pointer, configuration)
+        serving.withLock { $0.thread = nil }
+        translation.queues.close()
         return result < 0 ? -result : 0
     }
 
-    /// Makes `serve` return although the filesystem is not unmounted: sets the flag and wakes one thread with an answer to a question.
+    /// The kernel has agreed to the queues.
+    func serveQueues(payloadBytes: Int) {
+        translation.queues.serve(
+            RequestQueue.Service(
+                device: fuse_session_fd(pointer), payloadBytes: payloadBytes,
+                handle: { [self] request in
+                    translation.look(request)
+                    var buffer = fuse_buf()
+                    buffer.mem = request.baseAddress
+                    buffer.size = request.count
+                    fuse_session_process_buf(pointer, &buffer)
+                },
+                // Nobody could use it, nor end what tries to.
+                fail: { [self] in umount2(serving.withLock { $0.path }, CInt(MNT_FORCE)) }))
+    }
+
+    /// Makes `serve` return although the filesystem is not unmounted. Its thread sleeps until a signal comes; one that comes a moment too early is lost.
     func leave() {
         fuse_session_exit(pointer)
-        _ = fuse_lowlevel_notify_retrieve(pointer, fuse_ino_t(FUSE_ROOT_ID), 0, 0, nil)
+        let code = SystemThread.start("fuse leave") { [self] in
+            while serving.withLock({ serving in
+                guard let thread = serving.thread else { return false }
+                pthread_kill(thread, Self.wakingSignal)
+                return true
+            }) { usleep(Self.wakingInterval) }
+        }
+        if code != 0 { log.error("the mount cannot be left", ["error": MountPoint.text(code)]) }
     }
 
     /// Unmounts lazily through libfuse, for users who may not call umount(2). Blocks.
@@ -126,8 +182,8 @@ final class FuseSession: @unchecked Sendable {
         let table = FuseCapability.negotiate(&connection)
         connection.max_write = Self.transferBytes
         connection.max_readahead = UInt32(clamping: options.readAheadKiB) &* 1024
-        connection.max_background = Self.backgroundRequests
-        connection.congestion_threshold = Self.backgroundRequests * 3 / 4
+        connection.max_background = translation.offersQueues ? Self.queuedBackgroundRequests : Self.backgroundRequests
+        connection.congestion_threshold = connection.max_background * 3 / 4
         connection.time_gran = 1
         cachesEntries.store(connection.proto_minor >= Self.epochProtocolMinor, ordering: .releasing)
         ordersChanges.store(connection.proto_minor >= Self.orderedChangesProtocolMinor, ordering: .releasing)

@@ -5,6 +5,7 @@
 #include <fcntl.h>
 #include <malloc.h>
 #include <pthread.h>
+#include <sched.h>
 #include <spawn.h>
 #include <string.h>
 #include <sys/random.h>
@@ -99,6 +100,15 @@ int CPosix_thread_flag(void) { return thread_flag; }
 int CPosix_pidfd_open(pid_t process) { return (int)syscall(SYS_pidfd_open, process, 0); }
 
 void CPosix_give_back_free_memory(void) { malloc_trim(0); }
+
+int CPosix_run_on(int processor) {
+    // More than CPU_SETSIZE of them there may be, but not for us.
+    if (processor < 0 || processor >= CPU_SETSIZE) return -1;
+    cpu_set_t set;
+    CPU_ZERO(&set);
+    CPU_SET(processor, &set);
+    return sched_setaffinity(0, sizeof set, &set);
+}
 
 void CPosix_name_thread(const char *name) { pthread_setname_np(pthread_self(), name); }
 

@@ -21,6 +21,8 @@ package struct Configuration: Equatable, Sendable {
     package var dirtyMebibytes = 128
     /// The kernel's read-ahead of a mount. In KiB.
     package var readAheadKibibytes = 4096
+    /// The kernel's requests come through io_uring, where it can do that.
+    package var usesQueues = true
     /// How long an operation waits for the cluster before it fails with EIO. In seconds.
     package var deadlineSeconds = 60
 
@@ -28,7 +30,7 @@ package struct Configuration: Equatable, Sendable {
 
     /// Keys in the order of the example file.
     package static let keys = [
-        "listen", "advertise", "machine", "zone", "weight", "log_level", "reserve_mb", "cache_mb", "dirty_mb", "read_ahead_kb", "deadline_s",
+        "listen", "advertise", "machine", "zone", "weight", "log_level", "reserve_mb", "cache_mb", "dirty_mb", "read_ahead_kb", "io_uring", "deadline_s",
     ]
 
     /// Applies a file's text: lines `key = value`, `#` starts a comment.
@@ -87,6 +89,9 @@ package struct Configuration: Equatable, Sendable {
         case "cache_mb": cacheMebibytes = try number(16...1_048_576)
         case "dirty_mb": dirtyMebibytes = try number(8...524_288)
         case "read_ahead_kb": readAheadKibibytes = try number(0...1_048_576)
+        case "io_uring":
+            guard value == "yes" || value == "no" else { throw DaemonError(.usage, "\(source): io_uring must be yes or no, not \"\(value)\"") }
+            usesQueues = value == "yes"
         case "deadline_s": deadlineSeconds = try number(1...86_400)
         default: throw DaemonError(.usage, "\(source): unknown key \"\(key)\"; known are \(Self.keys.joined(separator: ", "))")
         }

@@ -16,7 +16,7 @@ import Testing
 
     @Test(arguments: [
         ("colour = blue", "line 1"), ("listen", "line 1"), ("\nlisten = x", "HOST:PORT"), ("cache_mb = 1", "16"), ("log_level = loud", "warning"),
-        ("weight = 65", "64"), ("deadline_s = -1", "deadline_s"), ("machine = ", "1 to 64"),
+        ("weight = 65", "64"), ("deadline_s = -1", "deadline_s"), ("io_uring = 1", "yes or no"), ("machine = ", "1 to 64"),
     ])
     func refusals(text: String, said: String) {
         var configuration = Configuration()

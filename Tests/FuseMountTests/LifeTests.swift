@@ -75,8 +75,8 @@ import Testing
     }
 
     /// The mount point is free at once, and who has files open gets an error instead of a hanging call.
-    @Test func stopWhileInUse() async throws {
-        let mounted = try Mounted()
+    @Test(arguments: [true, false]) func stopWhileInUse(queues: Bool) async throws {
+        let mounted = try Mounted { $0.usesQueues = queues }
         try await mounted.mount.mount()
         let child = try Child(mounted.path)
         #expect(await child.ask("f = os.open(M+'/f', os.O_CREAT | os.O_WRONLY); result = os.write(f, b'x')") == "1")
@@ -93,8 +93,8 @@ import Testing
     }
 
     /// While the cluster does not answer: Ctrl-C ends a program that waits for a query.
-    @Test func interruptedQuery() async throws {
-        try await Mounted.with { mounted, child in
+    @Test(arguments: [true, false]) func interruptedQuery(queues: Bool) async throws {
+        try await Mounted.with({ $0.usesQueues = queues }) { mounted, child in
             mounted.files.hold("lookup stuck")
             child.tell("os.stat(M+'/stuck')")
             await mounted.files.somebodyHeld()

@@ -66,10 +66,9 @@ final class RamFiles: FileOperations {
     /// Changes of this name wait from now on. "lookup NAME" and "read" hold queries.
     func hold(_ name: String) { gates.insert(Array(name.utf8)) }
 
-    /// Returns when an operation waits.
-    func somebodyHeld() async {
-        if !held.isEmpty { return }
-        await withUnsafeContinuation { heldWaiters.append($0) }
+    /// Returns when so many operations wait.
+    func somebodyHeld(_ count: Int = 1) async {
+        while held.count < count { await withUnsafeContinuation { heldWaiters.append($0) } }
     }
 
     func letGo() {

@@ -76,6 +76,7 @@ private enum Texts {
         cache_mb=256
         dirty_mb = 128
         read_ahead_kb = 4096
+        io_uring = no
         deadline_s = 60
         """
 

@@ -127,12 +127,13 @@ class Cluster:
     def down(self):
         self.dhtfs("down", self.data)
 
-    def second_mount(self, number):
+    def second_mount(self, number, settings=None):
         """Mounts the tree once more, through the daemon of one node."""
         path = os.path.join(self.directory, f"mnt{number}-{len(self.extra)}")
         os.makedirs(path)
+        words = ["--set", settings] if settings else []
         process = subprocess.Popen(
-            [self.program, "mount", "--foreground", "--data", f"{self.data}/node{number}", path], stderr=open(f"{path}.log", "w")
+            [self.program, "mount", "--foreground", "--data", f"{self.data}/node{number}", *words, path], stderr=open(f"{path}.log", "w")
         )
         self.extra.append((process, path))
         wait_until(lambda: process.poll() is not None or os.path.ismount(path), f"mount at {path}")

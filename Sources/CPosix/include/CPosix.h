@@ -40,6 +40,9 @@ void CPosix_give_back_free_memory(void);
 /// pthread_setname_np(3) for the calling thread; at most 15 bytes.
 void CPosix_name_thread(const char *_Nonnull name);
 
+/// Has the calling thread run on one processor only (sched_setaffinity(2)). 0 on success.
+int CPosix_run_on(int processor);
+
 /// Peer credentials of a connected Unix socket (SO_PEERCRED, unix(7)). 0 on success.
 int CPosix_peer_credentials(int descriptor, uint32_t *_Nonnull uid, uint32_t *_Nonnull gid, int32_t *_Nonnull pid);
 

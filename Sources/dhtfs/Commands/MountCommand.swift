@@ -84,6 +84,7 @@ enum MountCommand {
         options.noSetID = !arguments.isOn("--suid")
         options.noDevices = !arguments.isOn("--dev")
         options.readAheadKiB = settings.configuration.readAheadKibibytes
+        options.usesQueues = settings.configuration.usesQueues
         options.name = "dhtfs:\(Settings.dataPath(arguments))"
         return options
     }

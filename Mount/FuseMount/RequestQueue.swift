@@ -1,0 +1,222 @@
+import Bytes
+import CPosix
+import CUring
+import Glibc
+import Synchronization
+import Telemetry
+
+/// A thread that takes in the requests which programs on one processor make, through a ring of its own, and answers them.
+///
+/// Sendable without checking: what several threads use is behind `lock`; the rest belongs to the thread.
+final class RequestQueue: @unchecked Sendable {
+    /// What a queue serves once the kernel has agreed to it.
+    struct Service: Sendable {
+        /// The session's device. Open until the thread has ended.
+        var device: Int32
+        /// At least what the kernel asks for: its largest request or answer, without headers.
+        var payloadBytes: Int
+        /// Has a request carried out, which is answered through `RequestQueues.answer` at some time. On the thread.
+        var handle: @Sendable (UnsafeMutableRawBufferPointer) -> Void
+        /// Called if the kernel refuses: it then keeps all requests back.
+        var fail: @Sendable () -> Void
+    }
+
+    /// Slots to begin with, and how many there are always to be free: a request that waits for a lock holds its own for as long, and what the kernel had to keep
+    /// back it gives us only when another one is answered, not when there is room.
+    private static let slotsAtFirst = 64
+    private static let freeMin = 32
+    /// Completions that fit into the ring: a slot has one at most. What the kernel had to keep back it would deliver at a time when `sent` does not expect it.
+    private static let slotsMax = 8000
+    private static let completions: UInt32 = 8192
+    /// Nanoseconds.
+    private static let patience: Int64 = 5_000_000
+    /// Slots that keep their memory; others may keep so many bytes.
+    private static let keptSlots = 16
+    private static let keptBytes = 64 << 10
+    private static let entries: UInt32 = 256
+    private static let wakeTag = UInt64.max
+
+    private let processor: Int
+    /// The kernel has one for each processor that there could be.
+    private let kernelQueues: [UInt16]
+    private unowned let queues: RequestQueues
+    private let log: Log
+
+    private let lock = Lock()
+    private var service: Service?
+    private var answered: [RequestSlot] = []
+    private var isClosing = false
+    private var isAsleep = false
+    private var event: Int32 = -1
+    /// pthread_t of the thread, 0 while there is none.
+    private let thread = Atomic<UInt>(0)
+
+    // The thread's
+    private let ring = UnsafeMutablePointer<io_uring>.allocate(capacity: 1)
+    private let eventValue = UnsafeMutablePointer<UInt64>.allocate(capacity: 1)
+    private var serving: Service?
+    private var slots: [RequestSlot?] = []
+    /// Free slots of each of the kernel's queues, by its number.
+    private var free: [Int]
+    private var unanswered = 0
+
+    init(_ queues: RequestQueues, processor: Int, kernelQueues: [UInt16], log: Log) {
+        self.queues = queues
+        self.processor = processor
+        self.kernelQueues = kernelQueues
+        self.log = log
+        free = [Int](repeating: 0, count: 1 + Int(kernelQueues.max() ?? 0))
+    }
+
+    deinit {
+        ring.deallocate()
+        eventValue.deallocate()
+        if event >= 0 { Glibc.close(event) }
+    }
+
+    // MARK: Any thread
+
+    /// Starts the thread, which holds the queue and `owner` until it ends. `ready` is called with the system's error number once, on it.
+    func start(_ owner: RequestQueues, _ ready: @escaping @Sendable (Int32) -> Void) {
+        event = CUring_event()
+        let code = event < 0 ? errno : SystemThread.start("fuse queue \(processor)") { [self] in withExtendedLifetime(owner) { run(ready) } }
+        if code != 0 { ready(code) }
+    }
+
+    func serve(_ service: Service) {
+        lock.withLock { self.service = service }
+        wake()
+    }
+
+    /// The thread ends when its last request is answered.
+    func close() {
+        lock.withLock { isClosing = true }
+        wake()
+    }
+
+    /// A slot's answer is complete.
+    func send(_ slot: RequestSlot) {
+        if thread.load(ordering: .relaxed) == pthread_self() {
+            commit(slot)
+            // Whoever waits for it need not wait for what this thread may go on with.
+            io_uring_submit(ring)
+            sent(slot)
+            return
+        }
+        let mustWake = lock.withLock {
+            answered.append(slot)
+            defer { isAsleep = false }
+            return isAsleep
+        }
+        if mustWake { wake() }
+    }
+
+    private func wake() {
+        var one: UInt64 = 1
+        _ = write(event, &one, 8)
+    }
+
+    // MARK: The thread
+
+    private func run(_ ready: (Int32) -> Void) {
+        thread.store(pthread_self(), ordering: .relaxed)
+        // Where the kernel's request, its answer and the program are on one processor, none has to be woken. Not vital.
+        CPosix_run_on(CInt(processor))
+        let code = CUring_open(ring, Self.entries, Self.completions)
+        ready(-code)
+        guard code == 0 else { return }
+        _ = CUring_read_event(ring, event, eventValue, Self.wakeTag)
+        while prepare() {
+            let code = io_uring_submit_and_wait(ring, 1)
+            if code < 0, code != -EINTR, code != -EAGAIN, code != -EBUSY {
+                log.error("requests of the kernel cannot be read", ["error": MountPoint.text(-code)])
+                serving?.fail()
+                break
+            }
+            var tag: UInt64 = 0
+            var result: Int32 = 0
+            while CUring_take(ring, &tag, &result) != 0 { completed(tag, result) }
+        }
+        thread.store(0, ordering: .relaxed)
+        io_uring_queue_exit(ring)
+        slots = []
+        serving = nil
+    }
+
+    /// Takes in what other threads have left. Whether to go on.
+    private func prepare() -> Bool {
+        let (answers, service, isClosing) = lock.withLock {
+            let answers = answered
+            if !answers.isEmpty { answered.removeAll(keepingCapacity: true) }
+            isAsleep = true
+            return (answers, self.service, self.isClosing)
+        }
+        for slot in answers { commit(slot) }
+        if !answers.isEmpty {
+            io_uring_submit(ring)
+            for slot in answers { sent(slot) }
+        }
+        if serving == nil, let service {
+            serving = service
+            // The kernel wants one for each processor. The others do not run yet; more come with the requests.
+            for queue in kernelQueues { addSlot(queue) }
+            for _ in 1..<Self.slotsAtFirst { addSlot(kernelQueues[0]) }
+        }
+        return !isClosing || unanswered > 0
+    }
+
+    private func completed(_ tag: UInt64, _ result: Int32) {
+        guard tag != Self.wakeTag else {
+            _ = CUring_read_event(ring, event, eventValue, Self.wakeTag)
+            return
+        }
+        guard let slot = slots[Int(tag)], let serving else { return }
+        free[Int(slot.kernelQueue)] -= 1
+        guard result >= 0 else {
+            slots[Int(tag)] = nil
+            // As when it is unmounted.
+            guard result != -ENOTCONN, result != -ECONNABORTED, result != -ECANCELED else { return }
+            log.error("the kernel refused a place for requests", ["queue": "\(slot.kernelQueue)", "error": MountPoint.text(-result)])
+            failIfNone(slot.kernelQueue)
+            return
+        }
+        unanswered += 1
+        if free[Int(slot.kernelQueue)] < Self.freeMin, slots.count < Self.slotsMax { addSlot(slot.kernelQueue) }
+        let number = slot.number
+        let isInterrupted = queues.began(number, slot)
+        guard let request = slot.request() else {
+            log.error("a request of the kernel makes no sense", ["number": "\(number)"])
+            queues.refuse(number)
+            return
+        }
+        serving.handle(request)
+        if isInterrupted { queues.interrupt(number) }
+    }
+
+    private func addSlot(_ kernelQueue: UInt16) {
+        guard let serving, let slot = RequestSlot(self, kernelQueue: kernelQueue, index: slots.count, payloadBytes: serving.payloadBytes) else {
+            log.error("no memory for another request of the kernel")
+            failIfNone(kernelQueue)
+            return
+        }
+        slots.append(slot)
+        free[Int(kernelQueue)] += 1
+        _ = CUring_command(ring, serving.device, CUring_register, kernelQueue, 0, slot.parts, UInt64(slot.index))
+    }
+
+    private func failIfNone(_ kernelQueue: UInt16) {
+        if !slots.contains(where: { $0?.kernelQueue == kernelQueue }) { serving?.fail() }
+    }
+
+    private func commit(_ slot: RequestSlot) {
+        guard let serving else { return }
+        unanswered -= 1
+        free[Int(slot.kernelQueue)] += 1
+        _ = CUring_command(ring, serving.device, CUring_commit, slot.kernelQueue, slot.number, nil, UInt64(slot.index))
+    }
+
+    /// The kernel has taken an answer in. It puts no other request into the slot before this thread waits.
+    private func sent(_ slot: RequestSlot) {
+        if slot.index >= Self.keptSlots { slot.giveBack(above: Self.keptBytes) }
+    }
+}

@@ -1,0 +1,119 @@
+import CFuse
+import Glibc
+import Runtime
+import Synchronization
+import Telemetry
+import Testing
+
+@testable import FuseMount
+
+/// Requests that come through io_uring.
+@Suite struct QueueTests {
+    private static let log = Log(component: "mount", level: .error)
+
+    @Test(arguments: [
+        ("0-3,8\n", [0, 1, 2, 3, 8]), ("0\n", [0]), ("\n", []), ("3-1", nil), ("a", nil), ("1-", nil), ("-1", nil), ("0-70000", nil),
+    ])
+    func listsOfProcessors(text: String, numbers: [Int]?) { #expect(RequestQueues.numbers(text) == numbers) }
+
+    /// A queue without a thread.
+    private func slot(_ queues: RequestQueues) throws -> RequestSlot {
+        let queue = RequestQueue(queues, processor: 0, kernelQueues: [0], log: Self.log)
+        return try #require(RequestSlot(queue, kernelQueue: 0, index: 0, payloadBytes: 8192))
+    }
+
+    /// A request as the kernel leaves it: `total` is the length that its header tells.
+    private func put(_ slot: RequestSlot, total: UInt32, content: [UInt8], count: UInt32? = nil) throws {
+        let header = try #require(slot.parts[0].iov_base)
+        for byte in 0..<100 { header.storeBytes(of: UInt8(byte), toByteOffset: byte, as: UInt8.self) }
+        header.storeBytes(of: total, as: UInt32.self)
+        for byte in 0..<128 { header.storeBytes(of: UInt8(100 + byte), toByteOffset: 128 + byte, as: UInt8.self) }
+        header.storeBytes(of: 77, toByteOffset: 264, as: UInt64.self)
+        header.storeBytes(of: count ?? UInt32(content.count), toByteOffset: 272, as: UInt32.self)
+        try #require(slot.parts[1].iov_base).copyMemory(from: content, byteCount: content.count)
+    }
+
+    @Test func aRequestIsPutTogether() throws {
+        let slot = try slot(RequestQueues(log: Self.log))
+        #expect(slot.parts[0].iov_len == 288 && slot.parts[1].iov_len == 8192)
+        try put(slot, total: 40 + 24 + 3, content: [7, 8, 9])
+        let request = try #require(slot.request())
+        #expect(Array(request[4..<40]) == Array(4..<40))
+        #expect(Array(request[40...]) == Array(100..<124) + [7, 8, 9])
+        #expect(slot.number == 77)
+        try put(slot, total: 40 + 5, content: [1, 2, 3, 4, 5])
+        #expect(slot.request().map { Array($0[40...]) } == [1, 2, 3, 4, 5])
+        for (total, count) in [(40, 1), (0, 0), (40 + 129, 0), (40 + 9000, 9000), (UInt32.max, 0), (40, UInt32.max)] as [(UInt32, UInt32)] {
+            try put(slot, total: total, content: [], count: count)
+            #expect(slot.request() == nil, "\(total) \(count)")
+        }
+    }
+
+    private func answer(_ number: UInt64, error: Int32 = 0, _ content: [[UInt8]] = [], _ body: (UnsafeBufferPointer<iovec>) -> Void) {
+        var header = [UInt32(16 + content.joined().count), UInt32(bitPattern: error), UInt32(truncatingIfNeeded: number), UInt32(number >> 32)]
+        header.withUnsafeMutableBytes { header in
+            var parts = [iovec(iov_base: header.baseAddress, iov_len: header.count)]
+            let copies = content.map { part in
+                let copy = UnsafeMutableRawBufferPointer.allocate(byteCount: part.count, alignment: 1)
+                copy.copyBytes(from: part)
+                return copy
+            }
+            parts += copies.map { iovec(iov_base: $0.baseAddress, iov_len: $0.count) }
+            parts.withUnsafeBufferPointer(body)
+            for copy in copies { copy.deallocate() }
+        }
+    }
+
+    @Test func anAnswerIsPutIntoItsSlot() throws {
+        let queues = RequestQueues(log: Self.log)
+        let slot = try slot(queues)
+        try put(slot, total: 40, content: [])
+        #expect(!queues.began(77, slot))
+        answer(75) { #expect(queues.answer($0) == nil) }
+        answer(77, [[1, 2], [3]]) { #expect(queues.answer($0) == 19) }
+        let header = try #require(slot.parts[0].iov_base)
+        #expect(header.load(as: UInt32.self) == 19 && header.load(fromByteOffset: 8, as: UInt64.self) == 77)
+        #expect(header.load(fromByteOffset: 272, as: UInt32.self) == 3)
+        #expect(Array(UnsafeRawBufferPointer(start: slot.parts[1].iov_base, count: 3)) == [1, 2, 3])
+        // Only once.
+        answer(77) { #expect(queues.answer($0) == nil) }
+
+        #expect(!queues.began(77, slot))
+        answer(77, [[UInt8](repeating: 1, count: 8000), [UInt8](repeating: 1, count: 193)]) { _ = queues.answer($0) }
+        #expect(header.load(fromByteOffset: 4, as: Int32.self) == -EIO && header.load(fromByteOffset: 272, as: UInt32.self) == 0)
+    }
+
+    /// Libfuse finds no request for an interrupt that comes before it, and may give the interrupt back at another request.
+    @Test func interruptsAreNotLost() throws {
+        let queues = RequestQueues(log: Self.log)
+        let slot = try slot(queues)
+        let seen = Mutex<[[UInt8]]>([])
+        queues.serve(RequestQueue.Service(device: -1, payloadBytes: 8192, handle: { request in seen.withLock { $0.append(Array(request)) } }, fail: {}))
+        answer(7, error: -EAGAIN) { #expect(queues.answer($0) == 16) }
+        #expect(seen.withLock { $0 }.isEmpty)
+        #expect(!queues.began(8, slot))
+        #expect(queues.began(6, slot))
+        #expect(!queues.began(6, slot))
+        answer(9, error: -EAGAIN) { #expect(queues.answer($0) == 16) }
+        let interrupts = seen.withLock { $0 }
+        #expect(interrupts.count == 1)
+        #expect(interrupts.first.map { [$0[0], $0[4], $0[8], $0[40]] } == [48, 36, 9, 8])
+        // The kernel's business.
+        answer(11, error: -ENOENT) { #expect(queues.answer($0) == nil) }
+    }
+
+    /// More requests than there are places at first, all from one processor, wait for something; others get through.
+    @Test(.enabled(if: canMount, "needs root and /dev/fuse"), arguments: [true, false]) @LoopActor
+    func waitingRequestsLeaveRoom(queues: Bool) async throws {
+        try await Mounted.with({ $0.usesQueues = queues }) { mounted, child in
+            for number in 0..<100 { mounted.files.hold("lookup stuck\(number)") }
+            _ = await child.ask("import threading; os.sched_setaffinity(0, {min(os.sched_getaffinity(0))})")
+            _ = await child.ask("t = [threading.Thread(target=os.path.exists, args=(M+'/stuck%d' % n,)) for n in range(100)]")
+            _ = await child.ask("[x.start() for x in t]")
+            await mounted.files.somebodyHeld(100)
+            #expect(await child.ask("os.path.exists(M+'/other')") == "False")
+            mounted.files.letGo()
+            #expect(await child.ask("len([x.join() for x in t])") == "100")
+        }
+    }
+}
