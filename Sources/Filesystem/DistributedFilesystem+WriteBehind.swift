@@ -20,7 +20,7 @@ extension DistributedFilesystem {
         guard inode.pendingChanges > 0 else { return }
         inode.settleWaiters += 1
         inode.pins += 1
-        while let change = pendingChanges.last(where: { $0.touched.contains { $0 === inode } }) { await change.settled.wait() }
+        while let change = pendingChanges.last(where: { $0.touched.contains { $0 === inode } }) { await settled(change) }
         inode.settleWaiters -= 1
         inode.pins -= 1
     }
@@ -34,17 +34,22 @@ extension DistributedFilesystem {
     func known(_ inode: CachedInode) async {
         guard let creation = inode.creation else { return }
         inode.pins += 1
-        await creation.settled.wait()
+        await settled(creation)
         inode.pins -= 1
     }
 
     /// Suspends until all changes of names that were made before are durable.
     /// - Throws: EIO, once, if some were lost.
     func settleNames() async throws(Errno) {
-        for change in pendingChanges { await change.settled.wait() }
+        for change in pendingChanges { await settled(change) }
         guard hasLostNames else { return }
         hasLostNames = false
         throw .io
+    }
+
+    private func settled(_ change: PendingNameChange) async {
+        metadata.hasten()
+        await change.settled.wait()
     }
 
     // MARK: Changing

@@ -146,8 +146,11 @@ extension LeaderMetadataClient {
     /// Sends what may be sent, in order.
     func pump() {
         guard let connection, !unsent.isEmpty else { return }
-        // What nobody waits for goes together, when what went before has come back: one message, one entry of the log and one sync for many.
-        if submittedInFlight > 0, recalling.isEmpty, unsent.allSatisfy(\.isSubmitted) { return }
+        if recalling.isEmpty, unsent.allSatisfy(\.isSubmitted) {
+            // What nobody waits for goes together, when what went before has come back: one message, one entry of the log and one sync for many.
+            if submittedInFlight > 0 { return }
+            if !isHastened, unsent.count < Self.gatheredMin { return scheduleGathering() }
+        }
         var isFull = false
         unsent.removeAll { item in
             guard item.isOutstanding else { return true }
@@ -164,6 +167,17 @@ extension LeaderMetadataClient {
                 await self.transmit(item, over: connection)
             }
             return true
+        }
+        if unsent.isEmpty { isHastened = false }
+    }
+
+    private func scheduleGathering() {
+        guard !isGathering else { return }
+        isGathering = true
+        _ = environment.clock.schedule(after: Self.gatheringTime) { [weak self] in
+            guard let self else { return }
+            self.isGathering = false
+            self.hasten()
         }
     }
 

@@ -38,6 +38,9 @@ package final class LeaderMetadataClient: MetadataClient {
     static let rememberedMax = 65_536
     /// The sequence window of a session, with room for flushes that go before others.
     static let sequencesAhead: UInt64 = 768
+    /// Submitted commands that are worth a message of their own, and nanoseconds for which fewer are kept back.
+    package static let gatheredMin = 32
+    package static let gatheringTime = 4 * Nanoseconds.millisecond
 
     let environment: Environment
     let requests: any RequestClient
@@ -81,8 +84,10 @@ package final class LeaderMetadataClient: MetadataClient {
     var commandsInFlight = 0
     /// Of the commands in flight those that nobody waits for, and those whose turn to be sent is still to come: no other may go before them.
     var submittedInFlight = 0
-
     var commandsStarting = 0
+    /// Somebody waits for what was submitted and has not been sent.
+    var isHastened = false
+    var isGathering = false
 
     // Leases: true for exclusive
     var leases: [InodeID: Bool] = [:]
@@ -216,6 +221,12 @@ package final class LeaderMetadataClient: MetadataClient {
             do throws(MetadataError) { result = .success(try await item.wait()) } catch { result = .failure(error) }
             completion(result)
         }
+    }
+
+    package func hasten() {
+        guard !unsent.isEmpty else { return }
+        isHastened = true
+        pump()
     }
 
     private func queue(_ item: OutgoingCommand) {

@@ -23,6 +23,8 @@ package protocol MetadataClient: AnyObject, Sendable {
     func submit(
         _ command: Command, on inodes: [InodeID], shown: Timestamp?, completion: @escaping @LoopActor (Result<Outcome, MetadataError>) -> Void
     )
+    /// Somebody waits for what was submitted: it may be kept back for some milliseconds otherwise, so that more goes together.
+    func hasten()
     /// Gets an exclusive lease: nobody else reads or changes the inode until it is recalled. Waits until other holders have flushed and given
     /// theirs back. Returns the attributes as of the grant.
     func acquireExclusive(_ inode: InodeID) async throws(MetadataError) -> Attributes

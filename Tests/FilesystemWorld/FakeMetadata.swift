@@ -72,6 +72,8 @@ package final class FakeMetadata: MetadataClient {
         }
     }
 
+    package func hasten() {}
+
     private func carryOut(_ command: Command, shown: Timestamp? = nil) async throws(MetadataError) -> Outcome {
         if let failure { throw failure }
         if case .update = command {

@@ -293,6 +293,43 @@ import TestSupport
         }
     }
 
+    /// What nobody waits for is kept back for a few milliseconds, so that more goes together.
+    @Test @LoopActor func whatIsSubmittedIsGathered() async throws {
+        let group = TestGroup(3)
+        try await group.start()
+        let a = group.client("a")
+        try await group.run {
+            let mine = try #require(try await a.create("a", kind: .directory).attributes?.inode)
+            guard case .reserved(var numbers) = try await a.perform(.reserveInodes(64)) else { return #expect(Bool(false), "no numbers") }
+            /// Makes files. Returns the nanoseconds after which all outcomes are known.
+            @LoopActor func make(_ count: Int, hastens: Bool) async -> UInt64 {
+                let start = group.world.clock.now
+                await withUnsafeContinuation { (done: UnsafeContinuation<Void, Never>) in
+                    var left = count
+                    for _ in 0..<count {
+                        let number = InodeID(rawValue: numbers.removeFirst())
+                        a.submit(
+                            .createNumbered(
+                                number, parent: mine, name: Name("\(number)")!, kind: .file, mode: 0o644, umask: 0, uid: 1, gid: 2, target: []),
+                            on: [mine, number], shown: 5
+                        ) { _ in
+                            left -= 1
+                            if left == 0 { done.resume() }
+                        }
+                    }
+                    if hastens { a.hasten() }
+                }
+                return group.world.clock.now - start
+            }
+            let patience = LeaderMetadataClient.gatheringTime
+            #expect(await make(2, hastens: false) >= patience)
+            #expect(await make(2, hastens: true) < patience)
+            #expect(await make(LeaderMetadataClient.gatheredMin, hastens: false) < patience)
+            // Nothing is left over from what was hastened.
+            #expect(await make(2, hastens: false) >= patience)
+        }
+    }
+
     /// A command that nobody answered in time may be carried out later: until that is known, nothing of what it touches counts as leased.
     @Test @LoopActor func whatWasGivenUpIsNotForgotten() async throws {
         let group = TestGroup(1)
