@@ -146,7 +146,7 @@ package final class FuseMount {
     }
 
     /// Flushes, unmounts and ends. While files are open the mount point is freed at once, what was written is flushed, and whoever goes on
-    /// using these files gets ENOTCONN. Returns when all is done; harmless if it was called before.
+    /// using these files gets ENOTCONN (ECANCELED for what comes into a queue as it ends). Returns when all is done; harmless if it was called before.
     package func stop() async {
         guard state == .serving, let session else {
             if state == .stopping { await run() }

@@ -26,8 +26,8 @@ final class RequestQueue: @unchecked Sendable {
     private static let slotsAtFirst = 64
     private static let freeMin = 32
     /// Completions that fit into the ring: a slot has one at most. What the kernel had to keep back it would deliver at a time when `sent` does not expect it.
-    private static let slotsMax = 8000
-    private static let completions: UInt32 = 8192
+    private static let slotsMax = 16_000
+    private static let completions: UInt32 = 16_384
     /// Nanoseconds.
     private static let patience: Int64 = 5_000_000
     /// Slots that keep their memory; others may keep so many bytes.

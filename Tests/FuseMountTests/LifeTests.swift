@@ -85,7 +85,8 @@ import Testing
         await mounted.mount.stop()
         await server.value
         #expect(MountPoint.top(at: mounted.path) == nil)
-        #expect(["ENOTCONN", "ECONNABORTED", "ENODEV"].contains(await child.answer()))
+        let answer = await child.answer()
+        #expect(["ENOTCONN", "ECONNABORTED", "ENODEV"].contains(answer) || queues && answer == "ECANCELED", "\(answer)")
         #expect(await child.ask("os.listdir(M)") == "[]")
         #expect(await child.end())
         rmdir(mounted.path)
