@@ -25,14 +25,11 @@ final class RequestQueue: @unchecked Sendable {
     /// back it gives us only when another one is answered, not when there is room.
     private static let slotsAtFirst = 64
     private static let freeMin = 32
-    /// Completions that fit into the ring: a slot has one at most. What the kernel had to keep back it would deliver at a time when `sent` does not expect it.
+    /// Completions that fit into the ring: a slot has one at most.
     private static let slotsMax = 16_000
     private static let completions: UInt32 = 16_384
     /// Nanoseconds.
     private static let patience: Int64 = 5_000_000
-    /// Slots that keep their memory; others may keep so many bytes.
-    private static let keptSlots = 16
-    private static let keptBytes = 64 << 10
     private static let entries: UInt32 = 256
     private static let wakeTag = UInt64.max
 
@@ -100,7 +97,6 @@ final class RequestQueue: @unchecked Sendable {
             commit(slot)
             // Whoever waits for it need not wait for what this thread may go on with.
             io_uring_submit(ring)
-            sent(slot)
             return
         }
         let mustWake = lock.withLock {
@@ -152,10 +148,6 @@ final class RequestQueue: @unchecked Sendable {
             return (answers, self.service, self.isClosing)
         }
         for slot in answers { commit(slot) }
-        if !answers.isEmpty {
-            io_uring_submit(ring)
-            for slot in answers { sent(slot) }
-        }
         if serving == nil, let service {
             serving = service
             // The kernel wants one for each processor. The others do not run yet; more come with the requests.
@@ -213,10 +205,5 @@ final class RequestQueue: @unchecked Sendable {
         unanswered -= 1
         free[Int(slot.kernelQueue)] += 1
         _ = CUring_command(ring, serving.device, CUring_commit, slot.kernelQueue, slot.number, nil, UInt64(slot.index))
-    }
-
-    /// The kernel has taken an answer in. It puts no other request into the slot before this thread waits.
-    private func sent(_ slot: RequestSlot) {
-        if slot.index >= Self.keptSlots { slot.giveBack(above: Self.keptBytes) }
     }
 }

@@ -17,6 +17,9 @@ final class RequestSlot: @unchecked Sendable {
     private static let partsOffset = 512
     private static let requestHeaderBytes = 40
     private static let answerHeaderBytes = 16
+    /// Slots of a thread that keep their memory; the others may keep so many bytes.
+    private static let keptSlots = 16
+    private static let keptBytes = 64 << 10
 
     /// Whose thread it belongs to.
     let queue: RequestQueue
@@ -26,7 +29,8 @@ final class RequestSlot: @unchecked Sendable {
     let index: Int
     private let memory: UnsafeMutableRawPointer
     private let payloadBytes: Int
-    /// Bytes of payload that were written into it since its pages were given back.
+    private var keepsMemory: Bool { index < Self.keptSlots }
+    /// Bytes of payload that may hold memory.
     private var used = 0
 
     /// nil if there is no memory.
@@ -59,6 +63,7 @@ final class RequestSlot: @unchecked Sendable {
         let content = Int(memory.load(fromByteOffset: Self.countOffset, as: UInt32.self))
         let argument = total - Self.requestHeaderBytes - content
         guard content <= payloadBytes, (0...Self.argumentMax).contains(argument) else { return nil }
+        giveBack(beyond: content)
         used = max(used, content)
         let start = payload - argument - Self.requestHeaderBytes
         memcpy(start, memory, Self.requestHeaderBytes)
@@ -75,6 +80,7 @@ final class RequestSlot: @unchecked Sendable {
             memcpy(payload + count, base, part.iov_len)
             count += part.iov_len
         }
+        giveBack(beyond: count)
         used = max(used, count)
         memcpy(memory, header, Self.answerHeaderBytes)
         memory.storeBytes(of: UInt32(count), toByteOffset: Self.countOffset, as: UInt32.self)
@@ -89,10 +95,12 @@ final class RequestSlot: @unchecked Sendable {
         memory.storeBytes(of: 0, toByteOffset: Self.countOffset, as: UInt32.self)
     }
 
-    /// Gives memory back if there was much in it. The kernel must have taken the answer, and not have been asked for another request.
-    func giveBack(above limit: Int) {
-        guard used > limit else { return }
-        madvise(payload, payloadBytes, MADV_DONTNEED)
-        used = 0
+    /// Gives the memory behind so many bytes of payload back, if much of it was used. Only while the slot holds a request: afterwards the kernel may put the
+    /// next one into it at any time.
+    private func giveBack(beyond count: Int) {
+        guard !keepsMemory, used > Self.keptBytes else { return }
+        let start = (count + Self.pageBytes - 1) / Self.pageBytes * Self.pageBytes
+        if start < payloadBytes { madvise(payload + start, payloadBytes - start, MADV_DONTNEED) }
+        used = count
     }
 }

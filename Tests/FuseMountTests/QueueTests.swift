@@ -17,9 +17,9 @@ import Testing
     func listsOfProcessors(text: String, numbers: [Int]?) { #expect(RequestQueues.numbers(text) == numbers) }
 
     /// A queue without a thread.
-    private func slot(_ queues: RequestQueues) throws -> RequestSlot {
+    private func slot(_ queues: RequestQueues, index: Int = 0, payloadBytes: Int = 8192) throws -> RequestSlot {
         let queue = RequestQueue(queues, processor: 0, kernelQueues: [0], log: Self.log)
-        return try #require(RequestSlot(queue, kernelQueue: 0, index: 0, payloadBytes: 8192))
+        return try #require(RequestSlot(queue, kernelQueue: 0, index: index, payloadBytes: payloadBytes))
     }
 
     /// A request as the kernel leaves it: `total` is the length that its header tells.
@@ -81,6 +81,31 @@ import Testing
         #expect(!queues.began(77, slot))
         answer(77, [[UInt8](repeating: 1, count: 8000), [UInt8](repeating: 1, count: 193)]) { _ = queues.answer($0) }
         #expect(header.load(fromByteOffset: 4, as: Int32.self) == -EIO && header.load(fromByteOffset: 272, as: UInt32.self) == 0)
+    }
+
+    /// Memory goes while the slot is ours, and never what is in use.
+    @Test(arguments: [0, 100]) func memoryIsGivenBack(index: Int) throws {
+        let queues = RequestQueues(log: Self.log)
+        let slot = try slot(queues, index: index, payloadBytes: 1 << 20)
+        let large = [UInt8](repeating: 7, count: 200_000)
+        let payload = try #require(slot.parts[1].iov_base)
+        func isThere(_ place: Int) -> Bool { payload.load(fromByteOffset: place, as: UInt8.self) == 7 }
+        // As after a write.
+        try put(slot, total: 40 + 200_000, content: large)
+        #expect(slot.request()?.last == 7)
+        #expect(isThere(0) && isThere(199_999))
+        _ = queues.began(77, slot)
+        answer(77, [[7, 7]]) { _ = queues.answer($0) }
+        #expect(isThere(1) && isThere(199_999) == (index == 0))
+        // As after a read: what the kernel has still to take stays.
+        try put(slot, total: 40, content: [])
+        #expect(slot.request() != nil)
+        _ = queues.began(77, slot)
+        answer(77, [large]) { _ = queues.answer($0) }
+        #expect(isThere(0) && isThere(199_999))
+        try put(slot, total: 43, content: [7, 7, 7])
+        #expect(slot.request()?.last == 7)
+        #expect(isThere(2) && isThere(199_999) == (index == 0))
     }
 
     /// Libfuse finds no request for an interrupt that comes before it, and may give the interrupt back at another request.
