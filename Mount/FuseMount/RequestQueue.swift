@@ -1,6 +1,6 @@
 import Bytes
+import CFuse
 import CPosix
-import CUring
 import Glibc
 import Synchronization
 import Telemetry
@@ -75,7 +75,7 @@ final class RequestQueue: @unchecked Sendable {
 
     /// Starts the thread, which holds the queue and `owner` until it ends. `ready` is called with the system's error number once, on it.
     func start(_ owner: RequestQueues, _ ready: @escaping @Sendable (Int32) -> Void) {
-        event = CUring_event()
+        event = CFuse_uring_event()
         let code = event < 0 ? errno : SystemThread.start("fuse queue \(processor)") { [self] in withExtendedLifetime(owner) { run(ready) } }
         if code != 0 { ready(code) }
     }
@@ -118,10 +118,10 @@ final class RequestQueue: @unchecked Sendable {
         thread.store(pthread_self(), ordering: .relaxed)
         // Where the kernel's request, its answer and the program are on one processor, none has to be woken. Not vital.
         CPosix_run_on(CInt(processor))
-        let code = CUring_open(ring, Self.entries, Self.completions)
+        let code = CFuse_uring_open(ring, Self.entries, Self.completions)
         ready(-code)
         guard code == 0 else { return }
-        _ = CUring_read_event(ring, event, eventValue, Self.wakeTag)
+        _ = CFuse_uring_read_event(ring, event, eventValue, Self.wakeTag)
         while prepare() {
             let code = io_uring_submit_and_wait(ring, 1)
             if code < 0, code != -EINTR, code != -EAGAIN, code != -EBUSY {
@@ -131,7 +131,7 @@ final class RequestQueue: @unchecked Sendable {
             }
             var tag: UInt64 = 0
             var result: Int32 = 0
-            while CUring_take(ring, &tag, &result) != 0 { completed(tag, result) }
+            while CFuse_uring_take(ring, &tag, &result) != 0 { completed(tag, result) }
         }
         thread.store(0, ordering: .relaxed)
         io_uring_queue_exit(ring)
@@ -159,7 +159,7 @@ final class RequestQueue: @unchecked Sendable {
 
     private func completed(_ tag: UInt64, _ result: Int32) {
         guard tag != Self.wakeTag else {
-            _ = CUring_read_event(ring, event, eventValue, Self.wakeTag)
+            _ = CFuse_uring_read_event(ring, event, eventValue, Self.wakeTag)
             return
         }
         guard let slot = slots[Int(tag)], let serving else { return }
@@ -193,7 +193,7 @@ final class RequestQueue: @unchecked Sendable {
         }
         slots.append(slot)
         free[Int(kernelQueue)] += 1
-        _ = CUring_command(ring, serving.device, CUring_register, kernelQueue, 0, slot.parts, UInt64(slot.index))
+        _ = CFuse_uring_command(ring, serving.device, CFuse_uring_register, kernelQueue, 0, slot.parts, UInt64(slot.index))
     }
 
     private func failIfNone(_ kernelQueue: UInt16) {
@@ -204,6 +204,6 @@ final class RequestQueue: @unchecked Sendable {
         guard let serving else { return }
         unanswered -= 1
         free[Int(slot.kernelQueue)] += 1
-        _ = CUring_command(ring, serving.device, CUring_commit, slot.kernelQueue, slot.number, nil, UInt64(slot.index))
+        _ = CFuse_uring_command(ring, serving.device, CFuse_uring_commit, slot.kernelQueue, slot.number, nil, UInt64(slot.index))
     }
 }
