@@ -118,6 +118,13 @@ final class CachedInode {
         attributes.allocated = min(min(attributes.allocated, layer.cut) + UInt64(layer.written), size)
     }
 
+    /// Forgets names of the directory, but not those that changes under way are about: the leader would say what they were before.
+    func forgetNames(but kept: some Sequence<Name>, stamp: UInt64) {
+        directory?.keep(Array(kept) + (delegation?.pending.keys.map { $0 } ?? []))
+        changedAt = stamp
+        delegation?.doubtedAt = stamp
+    }
+
     /// Drops what may be wrong without a lease. Local changes stay.
     func dropCaches(stamp: UInt64) {
         stored = nil

@@ -11,8 +11,6 @@ extension DistributedFilesystem {
     private static let firstPageEntries = 128
     /// Directories with more names are not read as a whole for the sake of changes.
     private static let readAllMax: UInt64 = 8192
-    /// Directories with more names are not held complete.
-    private static let completeMax = 65_536
 
     package func openDirectory(_ id: InodeID) async throws(Errno) -> UInt64 {
         let inode = table.obtain(id)
@@ -136,7 +134,7 @@ extension DistributedFilesystem {
         var (page, mayFeed) = try await list(inode, after: after, limit: limit, detail: detail)
         guard mayFeed else { return page }
         let isUnchanged = after == nil || start.map { inode.changedAt <= $0 } ?? false
-        if feed(inode, page.entries, completes: page.isLast && isUnchanged), isUnchanged { page.fedSince = start }
+        if feed(inode, page.entries, completes: page.isLast && isUnchanged, mayForget: false), isUnchanged { page.fedSince = start }
         return page
     }
 
@@ -159,12 +157,16 @@ extension DistributedFilesystem {
         return (DirectoryHandle.Page(first: 0, after: after, entries: entries, leased: leased, mark: mark, isLast: complete, detail: detail), mayFeed)
     }
 
-    /// Notes listed names. `completes`: the directory is known completely with them.
+    /// Notes listed names. `completes`: the directory is known completely with them. `mayForget`: others are forgotten where it comes to too many.
     /// - Returns: false if they are too many.
-    private func feed(_ inode: CachedInode, _ entries: [DirectoryEntry], completes: Bool) -> Bool {
+    private func feed(_ inode: CachedInode, _ entries: [DirectoryEntry], completes: Bool, mayForget: Bool) -> Bool {
+        if inode.directory?.isComplete == true { return true }
+        if (inode.directory?.count ?? 0) + entries.count > options.directoryNames {
+            guard mayForget else { return false }
+            // What has changed here since the listing began stays.
+            inode.forgetNames(but: entries.lazy.map(\.name), stamp: nextStamp())
+        }
         var cache = inode.directory ?? DirectoryCache(isComplete: false)
-        if cache.isComplete { return true }
-        guard cache.count + entries.count <= Self.completeMax else { return false }
         inode.directory = nil
         cache.reserve(entries.count)
         for entry in entries where cache.entry(entry.name) == nil { cache.set(entry.name, .present(entry.inode, entry.kind)) }
@@ -183,7 +185,7 @@ extension DistributedFilesystem {
             let isSmall = inode.stored.map { $0.entries <= UInt64(NameReadAhead.names) } ?? false
             let listing = try? await list(inode, after: isSmall ? nil : name, limit: NameReadAhead.names, detail: .attributes)
             if let (page, mayFeed) = listing, mayFeed {
-                _ = feed(inode, page.entries, completes: isSmall && page.isLast)
+                _ = feed(inode, page.entries, completes: isSmall && page.isLast, mayForget: true)
                 inode.directory?.readAhead.end(served: page.leased.count * 2 > page.entries.count)
             } else {
                 inode.directory?.readAhead.end(served: false)
@@ -202,7 +204,7 @@ extension DistributedFilesystem {
             guard let (page, mayFeed) = try? await list(inode, after: after, limit: Self.pageEntries, detail: .attributes), mayFeed
             else { return }
             let isWhole = page.isLast && inode.delegation.map { $0.doubtedAt <= start } ?? false
-            guard feed(inode, page.entries, completes: isWhole), !page.isLast, let last = page.entries.last else { return }
+            guard feed(inode, page.entries, completes: isWhole, mayForget: false), !page.isLast, let last = page.entries.last else { return }
             after = last.name
         }
     }

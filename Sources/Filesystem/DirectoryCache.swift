@@ -57,6 +57,16 @@ struct DirectoryCache {
         }
     }
 
+    /// Other names may be anything from now on.
+    mutating func keep(_ kept: [Name]) {
+        var left: [Name: Entry] = [:]
+        for name in kept { left[name] = names[name] }
+        names = left
+        isComplete = false
+        pagesAhead = []
+        probe = nil
+    }
+
     /// The name may be anything from now on.
     mutating func forget(_ name: Name) {
         names[name] = nil

@@ -26,6 +26,8 @@ package struct FilesystemOptions: Sendable {
     package var inodes = 262_144
     /// Cached names, extents and extended attributes in all; 128 bytes of content that lie in an inode count as one.
     package var cachedItems = 1_000_000
+    /// Names held of one directory, beyond which it is not held complete and those of long ago are forgotten.
+    package var directoryNames = 65_536
     /// Nanoseconds for which the kernel may use names and attributes without asking; what is left of the lease limits it. Only above 0 if
     /// `KernelCache` can invalidate while requests of the same inode wait.
     package var kernelEntryValidity: UInt64 = 0

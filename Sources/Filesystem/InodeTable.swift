@@ -71,11 +71,10 @@ final class InodeTable {
             }
             if items > itemsMax, inode.items > 0 {
                 inode.content = .unknown
-                inode.directory = nil
                 inode.xattrs = [:]
                 inode.xattrNames = nil
-                inode.changedAt = stamp
-                inode.delegation?.doubtedAt = stamp
+                inode.forgetNames(but: [], stamp: stamp)
+                if inode.directory?.count == 0 { inode.directory = nil }
                 recount(inode)
             }
             if inode.opens == 0, inode.pins == 0 { held.append(inode.id) }

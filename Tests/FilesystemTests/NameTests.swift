@@ -178,8 +178,8 @@ import Testing
         await reader.files.releaseDirectory(directory, handle: handle)
     }
 
-    @Test(arguments: [300, 3000]) func namesThatAreLookedUpOneByOneAreReadAhead(count: Int) async throws {
-        let world = try World(mounts: 2)
+    @Test(arguments: [(300, 65_536), (3000, 65_536), (3000, 1000)]) func namesThatAreLookedUpOneByOneAreReadAhead(count: Int, held: Int) async throws {
+        let world = try World(mounts: 2) { $0.directoryNames = held }
         let (maker, walker) = (world.mounts[0], world.mounts[1])
         func name(_ number: Int) -> String { "f\(number + 10_000)" }
         for number in 0..<count { _ = try await maker.files.makeNode(.root, Array(name(number).utf8), kind: .fifo, mode: 0o644, device: 0, maker.caller) }

@@ -260,6 +260,44 @@ import Testing
         try await mount.close(file, handle)
     }
 
+    /// Of a directory with more names than are held, those that were changed a moment ago are held: the leader would still show what was there before.
+    @Test func whatIsOnItsWayIsNotForgotten() async throws {
+        let world = try World { $0.directoryNames = 600 }
+        let mount = world.mount
+        let directory = try await mount.makeDirectory("d")
+        func name(_ number: Int) -> [UInt8] { Array("f\(number + 10_000)".utf8) }
+        for number in 0..<2000 { _ = try await mount.files.makeNode(directory, name(number), kind: .file, mode: 0o644, device: 0, mount.caller) }
+        try await mount.files.syncAll()
+        mount.metadata.loseSession()
+        for number in 0..<10 { try await mount.files.unlink(directory, name(number)) }
+        func lookUp(from start: Int) async throws {
+            for number in start..<start + 40 {
+                _ = try await mount.files.lookup(directory, name(number))
+                await settle()
+            }
+        }
+        try await lookUp(from: 100)
+        let gate = AsyncEvent()
+        mount.metadata.submitGate = { await gate.wait() }
+        world.leader.resetCounts()
+        try await mount.files.unlink(directory, name(200))
+        #expect(world.leader.commands.isEmpty)
+        try await lookUp(from: 1000)
+        try await lookUp(from: 150)
+        var hasEnded = false
+        let lookup = Task { @LoopActor in
+            defer { hasEnded = true }
+            await #expect(throws: Errno.notFound) { try await mount.files.lookup(directory, name(200)) }
+        }
+        await settle()
+        #expect(hasEnded, "it was forgotten")
+        #expect(world.leader.queries.count < 20, "\(world.leader.queries.count)")
+        gate.happen()
+        await lookup.value
+        try await mount.files.syncAll()
+        await #expect(throws: Errno.notFound) { try await mount.files.lookup(directory, name(200)) }
+    }
+
     @Test(arguments: ["listing", "file", "open", "change"]) func whoeverAsksTheLeaderWaits(question: String) async throws {
         let held = try await Held()
         let mount = held.world.mount
