@@ -2,6 +2,7 @@ import Bytes
 import CFuse
 import CPosix
 import Glibc
+import Runtime
 import Synchronization
 import Telemetry
 
@@ -28,12 +29,11 @@ final class RequestQueue: @unchecked Sendable {
     /// Completions that fit into the ring: a slot has one at most.
     private static let slotsMax = 16_000
     private static let completions: UInt32 = 16_384
-    /// Nanoseconds.
-    private static let patience: Int64 = 5_000_000
     private static let entries: UInt32 = 256
     private static let wakeTag = UInt64.max
 
     private let processor: Int
+    private let canStepAside: Bool
     /// The kernel has one for each processor that there could be.
     private let kernelQueues: [UInt16]
     private unowned let queues: RequestQueues
@@ -56,10 +56,14 @@ final class RequestQueue: @unchecked Sendable {
     /// Free slots of each of the kernel's queues, by its number.
     private var free: [Int]
     private var unanswered = 0
+    /// Answers were queued that the kernel does not have yet.
+    private var hasAnswers = false
+    private var steppingAside = SteppingAside()
 
-    init(_ queues: RequestQueues, processor: Int, kernelQueues: [UInt16], log: Log) {
+    init(_ queues: RequestQueues, processor: Int, kernelQueues: [UInt16], canStepAside: Bool, log: Log) {
         self.queues = queues
         self.processor = processor
+        self.canStepAside = canStepAside
         self.kernelQueues = kernelQueues
         self.log = log
         free = [Int](repeating: 0, count: 1 + Int(kernelQueues.max() ?? 0))
@@ -95,8 +99,13 @@ final class RequestQueue: @unchecked Sendable {
     func send(_ slot: RequestSlot) {
         if thread.load(ordering: .relaxed) == pthread_self() {
             commit(slot)
-            // Whoever waits for it need not wait for what this thread may go on with.
-            io_uring_submit(ring)
+            // Whoever waits for it need not wait for what this thread goes on with.
+            if !canStepAside {
+                submit()
+            } else if EventLoop.shared.hasQueuedJobs {
+                steppingAside.isBusy()
+                submit()
+            }
             return
         }
         let mustWake = lock.withLock {
@@ -118,12 +127,15 @@ final class RequestQueue: @unchecked Sendable {
         thread.store(pthread_self(), ordering: .relaxed)
         // Where the kernel's request, its answer and the program are on one processor, none has to be woken. Not vital.
         CPosix_run_on(CInt(processor))
+        if canStepAside { CPosix_step_back() }
         let code = CFuse_uring_open(ring, Self.entries, Self.completions)
         ready(-code)
         guard code == 0 else { return }
         _ = CFuse_uring_read_event(ring, event, eventValue, Self.wakeTag)
         while prepare() {
+            if hasAnswers, canStepAside, io_uring_cq_ready(ring) == 0, steppingAside.isDue() { submitAside() }
             let code = io_uring_submit_and_wait(ring, 1)
+            hasAnswers = false
             if code < 0, code != -EINTR, code != -EAGAIN, code != -EBUSY {
                 log.error("requests of the kernel cannot be read", ["error": MountPoint.text(-code)])
                 serving?.fail()
@@ -131,12 +143,37 @@ final class RequestQueue: @unchecked Sendable {
             }
             var tag: UInt64 = 0
             var result: Int32 = 0
-            while CFuse_uring_take(ring, &tag, &result) != 0 { completed(tag, result) }
+            while CFuse_uring_take(ring, &tag, &result) != 0 {
+                if hasAnswers { submit() }
+                completed(tag, result)
+            }
         }
         thread.store(0, ordering: .relaxed)
         io_uring_queue_exit(ring)
         slots = []
         serving = nil
+    }
+
+    private func submit() {
+        hasAnswers = false
+        io_uring_submit(ring)
+    }
+
+    /// Gives the kernel answers while this thread does not count as busy: whoever is woken by them stays on this processor and goes on at once.
+    private func submitAside() {
+        let start = Self.now
+        let isAside = CPosix_step_aside() == 0
+        submit()
+        guard isAside else { return }
+        CPosix_step_back()
+        steppingAside.took(Self.now - start)
+    }
+
+    /// Nanoseconds of CLOCK_MONOTONIC.
+    private static var now: Int64 {
+        var time = timespec()
+        clock_gettime(CLOCK_MONOTONIC, &time)
+        return Int64(time.tv_sec) * 1_000_000_000 + Int64(time.tv_nsec)
     }
 
     /// Takes in what other threads have left. Whether to go on.
@@ -203,6 +240,7 @@ final class RequestQueue: @unchecked Sendable {
     private func commit(_ slot: RequestSlot) {
         guard let serving else { return }
         unanswered -= 1
+        hasAnswers = true
         free[Int(slot.kernelQueue)] += 1
         _ = CFuse_uring_command(ring, serving.device, CFuse_uring_commit, slot.kernelQueue, slot.number, nil, UInt64(slot.index))
     }

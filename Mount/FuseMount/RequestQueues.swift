@@ -1,4 +1,5 @@
 import CFuse
+import CPosix
 import Glibc
 import Runtime
 import Synchronization
@@ -40,11 +41,12 @@ final class RequestQueues: Sendable {
     /// Makes a queue for each processor. Before the filesystem is mounted; blocks. False, and nothing is left, if there is no such way to the kernel.
     func open() -> Bool {
         guard Self.isAllowed(), let (present, possible) = Self.processors() else { return false }
+        let canStepAside = Self.canStepAside()
         var queues: [RequestQueue] = []
         for (place, processor) in present.enumerated() {
             // Processors that may come later.
             let others = possible.filter { !present.contains($0) && $0 % present.count == place }
-            queues.append(RequestQueue(self, processor: processor, kernelQueues: ([processor] + others).map(UInt16.init), log: log))
+            queues.append(RequestQueue(self, processor: processor, kernelQueues: ([processor] + others).map(UInt16.init), canStepAside: canStepAside, log: log))
         }
         let codes = Channel(queues.count)
         for queue in queues { queue.start(self) { codes.add($0) } }
@@ -76,6 +78,13 @@ final class RequestQueues: Sendable {
             return queues
         }
         for queue in queues { queue.close() }
+    }
+
+    /// Whether a thread may step aside and come back, which needs CAP_SYS_NICE. Found out by one of which it does not matter. Blocks.
+    private static func canStepAside() -> Bool {
+        let codes = Channel(1)
+        let code = SystemThread.start("fuse queue test") { codes.add(CPosix_step_back() == 0 && CPosix_step_aside() == 0 && CPosix_step_back() == 0 ? 0 : EPERM) }
+        return code == 0 && codes.wait() == 0
     }
 
     /// Whether the kernel offers it; where it may be switched on by us, it is. Another filesystem gets it only if it asks for it.

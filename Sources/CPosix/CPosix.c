@@ -3,12 +3,14 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <limits.h>
 #include <malloc.h>
 #include <pthread.h>
 #include <sched.h>
 #include <spawn.h>
 #include <string.h>
 #include <sys/random.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/syscall.h>
 #include <sys/timerfd.h>
@@ -109,6 +111,19 @@ int CPosix_run_on(int processor) {
     CPU_SET(processor, &set);
     return sched_setaffinity(0, sizeof set, &set);
 }
+
+static int set_policy(uint32_t policy) {
+    static _Thread_local int nice_value = INT_MIN;
+    if (nice_value == INT_MIN) nice_value = getpriority(PRIO_PROCESS, 0);
+    // struct sched_attr of linux/sched/types.h, in its first version.
+    struct { uint32_t size, policy; uint64_t flags; int32_t nice; uint32_t priority; uint64_t runtime, deadline, period; } attributes = {
+        .size = sizeof attributes, .policy = policy, .nice = nice_value, .runtime = 100000};
+    return (int)syscall(SYS_sched_setattr, 0, &attributes, 0);
+}
+
+int CPosix_step_aside(void) { return set_policy(SCHED_IDLE); }
+
+int CPosix_step_back(void) { return set_policy(SCHED_OTHER); }
 
 void CPosix_name_thread(const char *name) { pthread_setname_np(pthread_self(), name); }
 

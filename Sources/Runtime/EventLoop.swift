@@ -32,6 +32,8 @@ package final class EventLoop: SerialExecutor, @unchecked Sendable {
     private var local: [UnownedJob] = []
     private var running: [UnownedJob] = []
     private var watchesChanged = false
+    /// Of `running`, not begun.
+    private var unbegun = 0
 
     /// Another thread than the loop's leaves the rest to it after so many jobs.
     private static let visitorJobsMax = 256
@@ -114,6 +116,9 @@ package final class EventLoop: SerialExecutor, @unchecked Sendable {
 
     package func asUnownedSerialExecutor() -> UnownedSerialExecutor { UnownedSerialExecutor(ordinary: self) }
 
+    /// Whether the calling thread has the turn, and will run further jobs behind the one that calls.
+    package var hasQueuedJobs: Bool { isCurrent && (unbegun > 0 || !local.isEmpty) }
+
     package func checkIsolated() { precondition(isCurrent, "not on the loop") }
 
     package func isIsolatingCurrentContext() -> Bool? { isCurrent }
@@ -158,7 +163,11 @@ package final class EventLoop: SerialExecutor, @unchecked Sendable {
             if count >= limit { return false }
             swap(&local, &running)
             count += running.count
-            for job in running { job.runSynchronously(on: asUnownedSerialExecutor()) }
+            unbegun = running.count
+            for job in running {
+                unbegun -= 1
+                job.runSynchronously(on: asUnownedSerialExecutor())
+            }
             running.removeAll(keepingCapacity: true)
         }
     }

@@ -11,6 +11,12 @@ import Testing
         LoopActor.assumeIsolated { #expect(EventLoop.shared.isCurrent) }
     }
 
+    @Test @LoopActor func whatIsQueuedIsKnown() async {
+        let next = Task { @LoopActor in EventLoop.shared.isCurrent }
+        #expect(EventLoop.shared.hasQueuedJobs)
+        #expect(await next.value)
+    }
+
     @Test func isolationFromOutside() async {
         let there = await LoopTests.here()
         #expect(there)

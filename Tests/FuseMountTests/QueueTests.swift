@@ -1,4 +1,5 @@
 import CFuse
+import CPosix
 import Glibc
 import Runtime
 import Synchronization
@@ -18,7 +19,7 @@ import Testing
 
     /// A queue without a thread.
     private func slot(_ queues: RequestQueues, index: Int = 0, payloadBytes: Int = 8192) throws -> RequestSlot {
-        let queue = RequestQueue(queues, processor: 0, kernelQueues: [0], log: Self.log)
+        let queue = RequestQueue(queues, processor: 0, kernelQueues: [0], canStepAside: false, log: Self.log)
         return try #require(RequestSlot(queue, kernelQueue: 0, index: index, payloadBytes: payloadBytes))
     }
 
@@ -125,6 +126,62 @@ import Testing
         #expect(interrupts.first.map { [$0[0], $0[4], $0[8], $0[40]] } == [48, 36, 9, 8])
         // The kernel's business.
         answer(11, error: -ENOENT) { #expect(queues.answer($0) == nil) }
+    }
+
+    @Test func whoeverComputesForLongIsLetGo() {
+        var aside = SteppingAside()
+        func skipped() -> Int {
+            var count = 0
+            while !aside.isDue() { count += 1 }
+            return count
+        }
+        #expect(skipped() == 0)
+        aside.took(10_000)
+        #expect(skipped() == 0)
+        var counts: [Int] = []
+        for _ in 0..<10 {
+            aside.took(3_000_000)
+            counts.append(skipped())
+        }
+        #expect(counts == [16, 32, 64, 128, 256, 512, 1024, 1024, 1024, 1024])
+        aside.took(10_000)
+        #expect(skipped() == 0)
+        aside.took(3_000_000)
+        #expect(skipped() == 1024)
+        for _ in 0..<20 { aside.took(10_000) }
+        aside.took(3_000_000)
+        #expect(skipped() == 16)
+        aside.took(10_000)
+        aside.isBusy()
+        #expect(skipped() == 8)
+    }
+
+    /// A thread's place among others: policy (sched(7)) and slice in nanoseconds.
+    private struct Place: Equatable, Sendable {
+        var policy: String
+        var slice: String
+    }
+
+    /// The calling thread's.
+    private static func place() -> Place? {
+        guard let lines = MountPoint.contents(of: "/proc/thread-self/sched")?.split(separator: "\n") else { return nil }
+        func value(_ name: String) -> String { lines.first { $0.hasPrefix(name) }?.split(separator: " ").last.map(String.init) ?? "" }
+        return Place(policy: value("policy"), slice: value("se.slice"))
+    }
+
+    @Test(.enabled(if: geteuid() == 0, "needs CAP_SYS_NICE")) func aThreadStepsAsideAndBack() async throws {
+        let places = await SystemThread.run("test") {
+            _ = CPosix_step_back()
+            let before = Self.place()
+            let isAside = CPosix_step_aside() == 0
+            let aside = Self.place()
+            let isBack = CPosix_step_back() == 0
+            return [before, isAside ? aside : nil, isBack ? Self.place() : nil]
+        }
+        #expect(places[0] == Place(policy: "\(SCHED_OTHER)", slice: "100000"))
+        // SCHED_IDLE of linux/sched.h, a macro that Swift does not see. The kernel does not show the slice then.
+        #expect(places[1]?.policy == "5")
+        #expect(places[2] == places[0])
     }
 
     /// More requests than there are places at first, all from one processor, wait for something; others get through.

@@ -43,6 +43,13 @@ void CPosix_name_thread(const char *_Nonnull name);
 /// Has the calling thread run on one processor only (sched_setaffinity(2)). 0 on success.
 int CPosix_run_on(int processor);
 
+/// Sets the calling thread aside (SCHED_IDLE, sched(7)): whatever is woken on its processor runs before it and need not go to another one. Should others keep the
+/// processor, it comes to its turn after some 20 to 100 ms, if `CPosix_step_back` was called before: it keeps the slice. 0 on success.
+int CPosix_step_aside(void);
+
+/// Makes the calling thread an ordinary one, with a slice of 0.1 ms (Linux 6.12). 0 on success.
+int CPosix_step_back(void);
+
 /// Peer credentials of a connected Unix socket (SO_PEERCRED, unix(7)). 0 on success.
 int CPosix_peer_credentials(int descriptor, uint32_t *_Nonnull uid, uint32_t *_Nonnull gid, int32_t *_Nonnull pid);
 
