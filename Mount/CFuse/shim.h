@@ -6,11 +6,5 @@
 #define FUSE_USE_VERSION 312
 #include <fuse3/fuse_lowlevel.h>
 #include <fuse3/fuse_log.h>
-#include <sys/xattr.h>
-
-// <sys/xattr.h> is not part of Swift's Glibc module.
-static inline ssize_t CFuse_getxattr(const char *_Nonnull path, const char *_Nonnull name, void *_Nullable value, size_t size) {
-    return getxattr(path, name, value, size);
-}
 
 #endif

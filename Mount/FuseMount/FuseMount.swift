@@ -109,11 +109,8 @@ package final class FuseMount {
     private nonisolated static func awaitInit(
         _ path: String, _ session: FuseSession, _ readAhead: Int, _ log: Log
     ) -> (String, FuseMountError?) {
-        // The kernel holds every request back until INIT is done, and this one is answered on a FUSE thread, cluster or not
-        // (`XattrPolicy`).
-        guard CFuse_getxattr(path, "system.dhtfs.ready", nil, 0) < 0, errno == EOPNOTSUPP else {
-            return ("", FuseMountError(.failed, "the kernel did not accept the mount at \(path): \(MountPoint.text(errno))"))
-        }
+        let refusal = session.translation.acceptance.wait()
+        guard refusal == 0 else { return ("", FuseMountError(.failed, "the kernel did not accept the mount at \(path): \(MountPoint.text(refusal))")) }
         guard let entry = MountPoint.top(at: path) else {
             return ("", FuseMountError(.failed, "the mount at \(path) is gone"))
         }

@@ -111,7 +111,11 @@ final class FuseSession: @unchecked Sendable {
                     + (denied ? "; run as root, or without allow_other" : ""))
         }
         // The kernel holds INIT back until the first read.
-        if !FuseTranslation.install(on: pointer) { log.warning("requests of the kernel cannot be looked at; small writes will be slower") }
+        guard FuseTranslation.install(on: pointer) else {
+            translation.queues.close()
+            fuse_session_unmount(pointer)
+            throw FuseMountError(.failed, "cannot mount at \(path): libfuse lets nobody look at its requests")
+        }
     }
 
     /// A descriptor of our own for the session's device, for notifications. Not for child processes: the kernel ends a mount's
@@ -142,6 +146,7 @@ final class FuseSession: @unchecked Sendable {
         let result = fuse_session_loop_mt(pointer, configuration)
         serving.withLock { $0.thread = nil }
         translation.queues.close()
+        translation.acceptance.finish(ENOTCONN)
         return result < 0 ? -result : 0
     }
 

@@ -24,6 +24,8 @@ final class FuseTranslation: Sendable {
     private static let opcodeOffset = 4
     /// In requests and in answers.
     private static let numberOffset = 8
+    /// In answers.
+    private static let errorOffset = 4
     private static let requestHeaderBytes = 40
     private static let answerHeaderBytes = 16
     private static let minorOffset = 4
@@ -66,6 +68,7 @@ final class FuseTranslation: Sendable {
     private let created = Atomic<Timestamp>(0)
 
     let queues: RequestQueues
+    let acceptance = Acceptance()
 
     init(queues: RequestQueues) { self.queues = queues }
 
@@ -122,9 +125,11 @@ final class FuseTranslation: Sendable {
 
     /// Gives the kernel an answer.
     private func send(_ parts: UnsafeBufferPointer<iovec>, to descriptor: Int32, of session: FuseSession) -> Int {
-        if number.load(ordering: .relaxed) != 0, amend(parts) {
+        if number.load(ordering: .relaxed) != 0, let error = amend(parts) {
             let written = write(parts, descriptor)
+            let code = written > 0 ? -error : errno
             if hasQueues, written > 0 { session.serveQueues(payloadBytes: Self.largest(parts)) } else { queues.close() }
+            acceptance.finish(code)
             return written
         }
         guard isStatus(parts), parts.count == 2, parts[1].iov_len == StatusAnswer.attributesBytes, let header = parts[0].iov_base,
@@ -155,13 +160,14 @@ final class FuseTranslation: Sendable {
     }
 
     /// At an answer, before the kernel sees it. Libfuse writes the answer to INIT on the thread that read the request, before it reads another.
-    /// - Returns: whether it is that one.
-    private func amend(_ parts: UnsafeBufferPointer<iovec>) -> Bool {
-        guard parts.count == 2, parts[0].iov_len == Self.answerHeaderBytes, let header = parts[0].iov_base,
+    /// - Returns: the negative error number in it, 0 if there is none; nil if it is not that one.
+    private func amend(_ parts: UnsafeBufferPointer<iovec>) -> Int32? {
+        guard let first = parts.first, first.iov_len == Self.answerHeaderBytes, let header = first.iov_base,
             header.loadUnaligned(fromByteOffset: Self.numberOffset, as: UInt64.self) == number.load(ordering: .relaxed)
-        else { return false }
+        else { return nil }
         number.store(0, ordering: .relaxed)
-        guard let body = parts[1].iov_base, parts[1].iov_len >= Self.answerHighFlagsOffset + 4 else { return true }
+        let error = header.loadUnaligned(fromByteOffset: Self.errorOffset, as: Int32.self)
+        guard parts.count == 2, let body = parts[1].iov_base, parts[1].iov_len >= Self.answerHighFlagsOffset + 4 else { return error }
         var known = Self.parallelDirectories | Self.killPrivileges | Self.mapsDirect
         if offersQueues { known |= Self.queued }
         var wanted = offered.load(ordering: .relaxed) & known
@@ -171,7 +177,7 @@ final class FuseTranslation: Sendable {
             let flags = body.loadUnaligned(fromByteOffset: offset, as: UInt32.self)
             body.storeBytes(of: flags | bits, toByteOffset: offset, as: UInt32.self)
         }
-        return true
+        return error
     }
 
     /// The largest request or answer without its headers, in bytes, by an answer to INIT (`fuse_uring_create`, fs/fuse/dev_uring.c).

@@ -60,11 +60,12 @@ package enum MountPoint {
         throw FuseMountError(.busy, "mount point \(path) is busy: dead mounts lie on it; unmount them with umount -l \(path)")
     }
 
-    /// Whether what a killed process served lies at `path`: its channel is closed or being closed (fuse_get_req, fs/fuse/dev.c). Asks for the space, which the
-    /// kernel has in no cache, as it has attributes.
+    /// Whether what a killed process served lies at `path`: its channel is closed or being closed (`fuse_get_req`, fs/fuse/dev.c), or the thread of a queue is
+    /// gone (`fuse_uring_send_in_task`, fs/fuse/dev_uring.c) and the channel, which io_uring gives back after the process has ended, is not closed yet. Asks for the
+    /// space, which the kernel has in no cache, as it has attributes.
     package static func isDead(_ path: String) -> Bool {
         var space = statvfs()
-        return statvfs(path, &space) != 0 && (errno == ENOTCONN || errno == ECONNABORTED)
+        return statvfs(path, &space) != 0 && [ENOTCONN, ECONNABORTED, ECANCELED].contains(errno)
     }
 
     private static func removeStale(_ path: String, _ log: Log) throws(FuseMountError) {

@@ -170,6 +170,39 @@ def test_killed_mount_comes_back():
         check(not os.path.ismount(cluster.mount), "unmounted and still there")
 
 
+def test_mount_is_killed_at_any_time():
+    with Cluster(mount=False) as cluster:
+        cluster.mount = f"{cluster.directory}/mnt"
+        os.mkdir(cluster.mount)
+        path = f"{cluster.directory}/mount.log"
+
+        def start(sign, *words):
+            with open(path, "w") as log:
+                words = ["mount", "--foreground", *words, "--data", f"{cluster.data}/node1", cluster.mount]
+                process = subprocess.Popen([Cluster.program, *words], stderr=log)
+            # What is to be hit lasts for a moment only.
+            while process.poll() is None and sign not in open(path).read():
+                pass
+            check(process.poll() is None, f"the mount ended: {open(path).read()}")
+            return process
+
+        # As it begins: none of its threads waits for an answer of its own, which would keep it from ending.
+        for _ in range(20):
+            process = start("session begins")
+            process.kill()
+            process.wait(timeout=60)
+        # Whoever starts another one sees that it is gone, although the kernel may not be done with it.
+        for number in range(60):
+            keeper = start("mounted at=", "--keep")
+            os.kill(cluster.mount_pid(), signal.SIGKILL)
+            wait_until(lambda: keeper.poll() is not None or "another one is started" in open(path).read(), "the end of the mount")
+            check(keeper.poll() is None, f"mount {number} was not started again")
+            keeper.terminate()
+            keeper.wait(timeout=60)
+        cluster.up()
+        check(os.path.ismount(cluster.mount), "not mounted after all")
+
+
 def test_write_then_rename_is_never_half():
     """A file replaced by write-temp-then-rename is the old or the new one after a crash, never empty."""
     with Cluster() as cluster:

@@ -38,13 +38,17 @@ final class MountKeeper {
         var isFirst = true
         while true {
             let start = SystemClock.shared.now
-            child = try ChildProcess.startInPlace(words)
+            let process = try ChildProcess.startInPlace(words)
+            child = process
             let status = await withUnsafeContinuation { waiter = $0 }
             // The low bits are the signal that ended it (wait(2)).
             let wasKilled = status & 0x7F != 0
             let code = wasKilled ? 1 : status >> 8 & 0xFF
             // Whoever waits for the mount was told why the first one could not begin.
-            if isEnding || !MountPoint.isDead(path) || isFirst && !wasKilled { return code }
+            if isEnding || isFirst && !wasKilled { return code }
+            // One that was to take another's place may have taken the dead mount away.
+            let wasBeginning = !isFirst && wasKilled && MountRecord.process(path) != process
+            if !wasBeginning && !MountPoint.isDead(path) { return code }
             isFirst = false
             log.error("the process that served the mount is gone; another one is started", ["at": path, "status": "\(status)"])
             let isHealthy = SystemClock.shared.now - start >= Self.healthyAfter
