@@ -10,7 +10,7 @@ import Runtime
 @LoopActor
 final class CachedInode {
     let id: InodeID
-    /// Lookups that the kernel has not forgotten.
+    /// Lookups that the kernel has not forgotten; the table counts them.
     var lookups: UInt64 = 0
     /// Open handles, of files and directories.
     var opens = 0
@@ -84,7 +84,7 @@ final class CachedInode {
     /// The kernel's pages are to be dropped after the last of those.
     var kernelPagesAreOld = false
 
-    // Neighbours in the table's order of use.
+    // Neighbours in the table's lists.
     unowned var newer: CachedInode?
     unowned var older: CachedInode?
     /// What the table counts for this inode.

@@ -92,7 +92,7 @@ extension DistributedFilesystem {
     /// Counts a lookup of the kernel and says how long it may keep what it is told.
     private func entered(_ directory: CachedInode, _ name: Name, _ attributes: Attributes) -> EntryReply {
         let child = table.obtain(attributes.inode)
-        child.lookups += 1
+        table.retain(child)
         child.foundAs = (directory.id, name)
         trim()
         return EntryReply(

@@ -340,25 +340,24 @@ package final class DistributedFilesystem: FileOperations {
 
     package func forget(_ id: InodeID, count: UInt64) {
         guard let inode = table.existing(id) else { return }
-        inode.lookups -= min(count, inode.lookups)
-        if inode.lookups == 0 {
-            inode.kernelMayHold = false
-            inode.kernelMayHoldNames = false
-            inode.kernelMayHoldPages = false
-            trim()
-        }
+        guard table.forget(inode, count: count) else { return }
+        inode.kernelMayHold = false
+        inode.kernelMayHoldNames = false
+        inode.kernelMayHoldPages = false
+        trim()
     }
 
-    package func retain(_ id: InodeID) { table.obtain(id).lookups += 1 }
+    package func retain(_ id: InodeID) { table.retain(table.obtain(id)) }
 
     /// The directory in which the kernel found an inode last, if it is in the table.
     func above(_ inode: CachedInode) -> CachedInode? { inode.foundAs.flatMap { table.existing($0.directory) } }
 
     /// Keeps the table within its limits.
     func trim() {
-        guard !isTrimming, table.count > options.idleInodes || table.items > options.cachedItems else { return }
+        guard !isTrimming, table.idleCount > options.idleInodes || table.knownCount > options.inodes || table.items > options.cachedItems else { return }
         isTrimming = true
-        let (released, held) = table.trim(idleMax: options.idleInodes, itemsMax: options.cachedItems, stamp: nextStamp())
+        let (released, held) = table.trim(
+            idleMax: options.idleInodes, knownMax: options.inodes, itemsMax: options.cachedItems, stamp: nextStamp())
         if !released.isEmpty { metadata.release(released) }
         isTrimming = false
         prune(held)
@@ -366,7 +365,7 @@ package final class DistributedFilesystem: FileOperations {
 
     /// Has the kernel forget inodes that it has not used for long, if there are too many. It would keep them as long as the machine has memory.
     private func prune(_ held: [InodeID]) {
-        guard table.count > options.inodes, let kernelCache else {
+        guard table.knownCount > options.inodes, let kernelCache else {
             prunable = []
             return
         }

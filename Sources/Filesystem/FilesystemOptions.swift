@@ -22,7 +22,7 @@ package struct FilesystemOptions: Sendable {
     package var commitsInFlight = 32
     /// Inodes kept that neither the kernel nor a handle refers to.
     package var idleInodes = 32_768
-    /// Inodes kept in all, as far as the kernel forgets what nobody uses (`KernelCache.prune`).
+    /// Inodes kept that the kernel knows, as far as it forgets what nobody uses (`KernelCache.prune`).
     package var inodes = 262_144
     /// Cached names, extents and extended attributes in all; 128 bytes of content that lie in an inode count as one.
     package var cachedItems = 1_000_000

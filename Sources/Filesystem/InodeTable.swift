@@ -1,12 +1,12 @@
 import Model
 import Runtime
 
-/// The inodes of a mount, in order of their last use.
+/// The inodes of a mount: those that the kernel knows, and the others, each in order of their last use.
 @LoopActor
 final class InodeTable {
     private var inodes: [InodeID: CachedInode] = [:]
-    private var newest: CachedInode?
-    private var oldest: CachedInode?
+    private var known = InodeList()
+    private var idle = InodeList()
     /// Cached names, extents and extended attributes in all.
     private(set) var items = 0
     /// New objects since the last `trim`.
@@ -15,6 +15,9 @@ final class InodeTable {
     private(set) var evictedAt: UInt64 = 0
 
     var count: Int { inodes.count }
+    /// Those that the kernel knows.
+    var knownCount: Int { known.count }
+    var idleCount: Int { idle.count }
     var all: [CachedInode] { Array(inodes.values) }
 
     func existing(_ id: InodeID) -> CachedInode? { inodes[id] }
@@ -22,25 +25,45 @@ final class InodeTable {
     /// The inode's object, made if there is none; now the last one used.
     func obtain(_ id: InodeID) -> CachedInode {
         if let inode = inodes[id] {
-            moveToNewest(inode)
+            update(inode) { $0.moveToNewest(inode) }
             return inode
         }
         let inode = CachedInode(id: id, stamp: evictedAt)
         inodes[id] = inode
         added += 1
-        pushNewest(inode)
+        idle.push(inode)
         return inode
     }
 
     /// Notes a use. Of an object that was put out meanwhile it is none.
     func touch(_ inode: CachedInode) {
-        if inodes[inode.id] === inode { moveToNewest(inode) }
+        if inodes[inode.id] === inode { update(inode) { $0.moveToNewest(inode) } }
     }
 
-    private func moveToNewest(_ inode: CachedInode) {
-        guard newest !== inode else { return }
-        unlink(inode)
-        pushNewest(inode)
+    /// The kernel has looked the inode up once more.
+    /// - Precondition: the object is in the table.
+    func retain(_ inode: CachedInode) {
+        if inode.lookups == 0 {
+            idle.remove(inode)
+            known.push(inode)
+        }
+        inode.lookups += 1
+    }
+
+    /// The kernel forgets `count` lookups of an inode in the table.
+    /// - Returns: whether these were the last.
+    func forget(_ inode: CachedInode, count: UInt64) -> Bool {
+        guard inode.lookups > 0 else { return false }
+        inode.lookups -= min(count, inode.lookups)
+        guard inode.lookups == 0 else { return false }
+        known.remove(inode)
+        idle.push(inode)
+        return true
+    }
+
+    /// Changes the list that the inode is in.
+    private func update(_ inode: CachedInode, _ change: (inout InodeList) -> Void) {
+        if inode.lookups > 0 { change(&known) } else { change(&idle) }
     }
 
     /// Counts again what the inode holds.
@@ -51,35 +74,49 @@ final class InodeTable {
         inode.countedItems = items
     }
 
-    /// Looks at the inodes that were not used for longest: takes out those that nothing refers to, until there are `idleMax` objects or fewer; takes the
-    /// contents of others away until at most `itemsMax` are held. Each is looked at in turn, since what the kernel answers by itself is no use
-    /// that is seen here; and more than were added since the last call, so that what is too much gets less.
-    /// - Returns: the ids whose leases go back, and those that nobody but the kernel refers to.
-    func trim(idleMax: Int, itemsMax: Int, stamp: UInt64) -> (released: [InodeID], held: [InodeID]) {
+    /// Looks at the inodes that were not used for longest: takes out those that nothing refers to, until there are `idleMax` objects or fewer that the
+    /// kernel does not know; takes the contents of others away until at most `itemsMax` are held. Each is looked at in turn, since what the kernel answers by
+    /// itself is no use that is seen here; and more than were added since the last call, so that what is too much gets less.
+    /// - Returns: the ids whose leases go back, and, where the kernel knows more than `knownMax`, some that nobody but the kernel refers to.
+    func trim(idleMax: Int, knownMax: Int, itemsMax: Int, stamp: UInt64) -> (released: [InodeID], held: [InodeID]) {
         var released: [InodeID] = []
         var held: [InodeID] = []
-        var visits = min((items > itemsMax ? 16 : 2) + 2 * added, inodes.count)
+        let visits = min((items > itemsMax ? 16 : 2) + 2 * added, inodes.count)
         added = 0
-        while visits > 0, let inode = oldest, inodes.count > idleMax || items > itemsMax {
-            visits -= 1
-            moveToNewest(inode)
-            guard !inode.isDirty, inode.recall == nil else { continue }
-            guard inode.isReferenced else {
-                remove(inode, stamp: stamp)
-                released.append(inode.id)
-                continue
+        for _ in 0..<visits {
+            let isFull = items > itemsMax
+            guard idle.count > idleMax || known.count > knownMax || isFull else { break }
+            if idle.count > idleMax || isFull, let inode = idle.oldest {
+                idle.moveToNewest(inode)
+                if mayShrink(inode) {
+                    if !inode.isReferenced {
+                        remove(inode, stamp: stamp)
+                        released.append(inode.id)
+                    } else if isFull {
+                        takeContents(of: inode, stamp: stamp)
+                    }
+                }
             }
-            if items > itemsMax, inode.items > 0 {
-                inode.content = .unknown
-                inode.xattrs = [:]
-                inode.xattrNames = nil
-                inode.forgetNames(but: [], stamp: stamp)
-                if inode.directory?.count == 0 { inode.directory = nil }
-                recount(inode)
+            if known.count > knownMax || isFull, let inode = known.oldest {
+                known.moveToNewest(inode)
+                guard mayShrink(inode) else { continue }
+                if isFull { takeContents(of: inode, stamp: stamp) }
+                if inode.opens == 0, inode.pins == 0 { held.append(inode.id) }
             }
-            if inode.opens == 0, inode.pins == 0 { held.append(inode.id) }
         }
         return (released, held)
+    }
+
+    private func mayShrink(_ inode: CachedInode) -> Bool { !inode.isDirty && inode.recall == nil }
+
+    private func takeContents(of inode: CachedInode, stamp: UInt64) {
+        guard inode.items > 0 else { return }
+        inode.content = .unknown
+        inode.xattrs = [:]
+        inode.xattrNames = nil
+        inode.forgetNames(but: [], stamp: stamp)
+        if inode.directory?.count == 0 { inode.directory = nil }
+        recount(inode)
     }
 
     /// Forgets an inode altogether.
@@ -88,24 +125,7 @@ final class InodeTable {
         items -= inode.countedItems
         inode.countedItems = 0
         inodes[inode.id] = nil
-        unlink(inode)
+        update(inode) { $0.remove(inode) }
         evictedAt = stamp
-    }
-
-    private func pushNewest(_ inode: CachedInode) {
-        inode.older = newest
-        inode.newer = nil
-        newest?.newer = inode
-        newest = inode
-        if oldest == nil { oldest = inode }
-    }
-
-    private func unlink(_ inode: CachedInode) {
-        if newest === inode { newest = inode.older }
-        if oldest === inode { oldest = inode.newer }
-        inode.older?.newer = inode.newer
-        inode.newer?.older = inode.older
-        inode.newer = nil
-        inode.older = nil
     }
 }

@@ -136,7 +136,7 @@ extension DistributedFilesystem {
             let inode = table.obtain(attributes.inode)
             // The leader counts it as open since it was made.
             inode.mustReport = true
-            inode.lookups += 1
+            table.retain(inode)
             let opened = opened(inode, flags: flags)
             trim()
             return (
